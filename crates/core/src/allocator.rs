@@ -1,0 +1,747 @@
+//! The owner's part of a sequence: a state machine that reserves blocks and serves those who wait.
+//!
+//! Events go in, actions come out, time is an argument. The shell carries the actions out: it asks
+//! the store, answers requests, and calls again with what came of it. At most one question to the
+//! store is in flight, so the outcomes of two can never be mixed up.
+//!
+//! | state | holds | meanwhile |
+//! | --- | --- | --- |
+//! | opening | nothing | the record is read, or made |
+//! | empty | nothing | nothing: nobody has asked yet, or all is spent |
+//! | reserving | nothing | a reservation is in flight, or pauses after a failure |
+//! | serving | the block under the cursor, and perhaps one beyond a hole | perhaps a refill |
+//! | stopping | what is left | what is in flight ends, then the rest is handed back |
+//! | ended, broken | nothing | every request is refused with the reason |
+//!
+//! The rules that make it right, each of them attacked by a mutant of the deterministic world:
+//!
+//! - A block is what the store returned, both ends, after it said that it is durable.
+//! - After an indeterminate failure nothing of the attempt is used, and nothing is assumed about
+//!   it. The next reservation shows by its start what was lost, and that is booked as burnt.
+//! - A block that starts below one that was held before means that the store lost its memory. The
+//!   sequence stops, because any number might be a duplicate.
+//! - Handing back is tried once and only by value: if the mark is not where this owner left it,
+//!   nothing happens.
+
+mod demand;
+mod holding;
+#[cfg(test)]
+mod tests;
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::block::Block;
+use crate::count::Count;
+use crate::cursor::Cursor;
+use crate::definition::{BlockLen, Definition};
+use crate::failure::{Failure, FailureKind};
+use crate::limits::{
+    AUTO_BLOCK_LEN_MAX, AUTO_BLOCK_LEN_MIN, BACKOFF_MAX_US, BACKOFF_MIN_US, CONFLICT_RETRIES_MAX,
+    MARK_MAX, RESERVE_LEN_MAX, WAITING_MAX,
+};
+use crate::record::{HandBack, Record, Reserve};
+use crate::time::Instant;
+
+pub use demand::Demand;
+use holding::Holding;
+pub use holding::{Burn, Burnt, Tally};
+
+/// What an allocator is told when it is made.
+#[derive(Debug, Clone, Copy)]
+pub struct Config {
+    /// The block length of sequences whose definition names none.
+    pub block_len: BlockLen,
+    /// The shortest block of [`BlockLen::Auto`].
+    pub auto_min: u64,
+    /// The longest block of [`BlockLen::Auto`].
+    pub auto_max: u64,
+    /// A deliberate bug, for the tests of the tests.
+    #[cfg(feature = "mutants")]
+    pub mutant: Option<Mutant>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            block_len: BlockLen::Auto,
+            auto_min: AUTO_BLOCK_LEN_MIN,
+            auto_max: AUTO_BLOCK_LEN_MAX,
+            #[cfg(feature = "mutants")]
+            mutant: None,
+        }
+    }
+}
+
+/// A deliberate bug of the allocator. The deterministic world must catch each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mutant {
+    /// Spends a block as soon as it is asked for, before its commit is known.
+    AdoptBeforeCommit,
+    /// Computes a block's start from its end and the length asked for.
+    StartBySubtraction,
+    /// Takes an indeterminate failure for a success.
+    AdoptAfterIndeterminate,
+    /// Hands back the whole block at a clean stop, the issued part included.
+    HandBackIssued,
+    /// Opens a newer block before the older one is spent, and goes back to the older one later.
+    NewestBlockFirst,
+    /// Forgets those who wait when an attempt at the store fails.
+    ForgetWaiting,
+    /// Does not try again after a failure.
+    NeverRetry,
+    /// Acknowledges a raise when it is asked for, not when it is durable.
+    RaiseBeforeCommit,
+    /// Does not book what a hole between two blocks has burnt.
+    HoleNotBooked,
+}
+
+/// Identifies one question to the store among those of one allocator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AttemptId(u64);
+
+/// What happened, told by the shell. `R` is whatever the shell knows a waiting request by.
+#[derive(Debug)]
+pub enum Event<R> {
+    /// A request found the cursor short.
+    Wanted {
+        /// Who asked.
+        request: R,
+        /// How many IDs.
+        count: Count,
+        /// When to give up.
+        deadline: Instant,
+    },
+    /// A request asks that nothing below `floor` be issued once it has been answered.
+    Raise {
+        /// Who asked.
+        request: R,
+        /// The smallest ID that may come next; at most [`MARK_MAX`].
+        floor: u64,
+        /// When to give up.
+        deadline: Instant,
+    },
+    /// A take reached the low-water mark.
+    LowWater,
+    /// The store read or made the record.
+    Opened(AttemptId, Record),
+    /// The store reserved a block and it is durable.
+    Reserved(AttemptId, Block),
+    /// The store raised the mark, to this at least, and it is durable.
+    Raised(AttemptId, u64),
+    /// The store took the rest back (or found that it could not).
+    HandedBack(AttemptId, bool),
+    /// The store could not, or did not say whether it did.
+    Failed(AttemptId, Failure),
+    /// These IDs were issued to a request that was gone before it could be told.
+    Undelivered(Block),
+    /// Time has passed: see [`Allocator::next_wake`].
+    Tick,
+    /// Serve those who wait, hand back the rest, and end.
+    Stop,
+}
+
+/// What the shell is to do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Action<R> {
+    /// Ask the store for the record of the sequence, making it if the shell is to.
+    Open(AttemptId),
+    /// Ask the store to reserve a block.
+    Reserve(AttemptId, Reserve),
+    /// Ask the store to raise the mark to at least this.
+    Raise(AttemptId, u64),
+    /// Ask the store to take the rest back.
+    HandBack(AttemptId, HandBack),
+    /// Answer a request with IDs.
+    Issue(R, Block),
+    /// Answer a request to raise: done.
+    Acknowledge(R),
+    /// Answer a request with an error.
+    Refuse(R, Refusal),
+    /// The allocator holds nothing any more and will ask nothing.
+    Ended,
+}
+
+/// Why a request gets no ID.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// Its deadline passed; the last failure of the store, if that was the reason.
+    Late(Option<Failure>),
+    /// The store failed in a way that waiting does not mend.
+    Store(Failure),
+    /// The sequence has fewer IDs left than were asked for, perhaps none.
+    Exhausted {
+        /// How many are left.
+        left: u64,
+    },
+    /// Too many requests wait for this sequence.
+    Overloaded,
+    /// The server is stopping.
+    Stopping,
+    /// A raise may only move forward, and IDs from here on are next already.
+    Lowering {
+        /// The next ID.
+        next: u64,
+    },
+}
+
+/// What an allocator shows to those who watch: see [`Allocator::observe`].
+#[derive(Debug, Clone, Copy)]
+pub struct Observation {
+    /// What the creator of the sequence chose; `None` until the record is read.
+    pub definition: Option<Definition>,
+    /// The block length in force: of the definition, or of the server.
+    pub block_len: BlockLen,
+    /// The first ID that this owner knows to be reserved by nobody.
+    pub mark: u64,
+    /// The next ID, as far as this owner knows.
+    pub next: u64,
+    /// The last ID issued or given up; `None` if this owner cannot know it.
+    pub last: Option<u64>,
+    /// IDs reserved and not yet issued.
+    pub held: u64,
+    /// Issued and burnt since this owner started.
+    pub tally: Tally,
+    /// Requests that wait now.
+    pub waiting: usize,
+    /// Requests that have had to wait since this owner started.
+    pub waits: u64,
+    /// Attempts at the store that were made again after a failure.
+    pub retries: u64,
+}
+
+#[derive(Debug)]
+struct Waiting<R> {
+    request: R,
+    count: Count,
+    deadline: Instant,
+}
+
+#[derive(Debug)]
+struct Raising<R> {
+    request: R,
+    floor: u64,
+    deadline: Instant,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Life {
+    Opening,
+    Serving,
+    Stopping,
+    Ended,
+    Broken(Failure),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Question {
+    Open,
+    Reserve(Reserve),
+    Raise(u64),
+    HandBack(HandBack),
+}
+
+/// The allocator of one sequence. See the [module](self).
+#[derive(Debug)]
+pub struct Allocator<R> {
+    config: Config,
+    life: Life,
+    definition: Option<Definition>,
+    holding: Holding,
+    demand: Demand,
+    waiting: VecDeque<Waiting<R>>,
+    raises: VecDeque<Raising<R>>,
+    /// At or before the first deadline of all that wait.
+    first_deadline: Option<Instant>,
+    in_flight: Option<(AttemptId, Question)>,
+    attempts: u64,
+    refill_due: bool,
+    /// The store knows less than this owner has spent, so a clean stop has something to write.
+    dirty: bool,
+    failures_in_row: u32,
+    retry_at: Option<Instant>,
+    last_failure: Option<Failure>,
+    waits: u64,
+    retries: u64,
+}
+
+impl<R> Allocator<R> {
+    /// An allocator that will spend through `cursor`, which must be closed and nobody else's. It
+    /// asks for the record as soon as it is first called.
+    pub fn new(config: Config, cursor: Arc<Cursor>) -> Self {
+        Self {
+            config,
+            life: Life::Opening,
+            definition: None,
+            holding: Holding::new(cursor),
+            demand: Demand::new(config.block_len, config.auto_min, config.auto_max),
+            waiting: VecDeque::new(),
+            raises: VecDeque::new(),
+            first_deadline: None,
+            in_flight: None,
+            attempts: 0,
+            refill_due: false,
+            dirty: false,
+            failures_in_row: 0,
+            retry_at: None,
+            last_failure: None,
+            waits: 0,
+            retries: 0,
+        }
+    }
+
+    /// Takes in what happened at `now` and appends to `out` what is to be done.
+    pub fn handle(&mut self, now: Instant, event: Event<R>, out: &mut Vec<Action<R>>) {
+        match event {
+            Event::Wanted { request, count, deadline } => {
+                self.wanted(Waiting { request, count, deadline }, out);
+            }
+            Event::Raise { request, floor, deadline } => {
+                self.raise_asked(Raising { request, floor: floor.min(MARK_MAX), deadline }, out);
+            }
+            Event::LowWater => self.refill_due = true,
+            Event::Opened(attempt, record) => self.opened(attempt, record, out),
+            Event::Reserved(attempt, block) => self.reserved(attempt, block, out),
+            Event::Raised(attempt, mark) => self.raised(attempt, mark, out),
+            Event::HandedBack(attempt, done) => self.handed_back(attempt, done, out),
+            Event::Failed(attempt, failure) => self.failed(now, attempt, failure, out),
+            Event::Undelivered(block) => self.holding.undelivered(block),
+            Event::Tick => {}
+            Event::Stop => self.stop(out),
+        }
+        self.refuse_late(now, out);
+        self.pump(now, out);
+    }
+
+    /// Forgets the waiting requests that `gone` picks: whoever asked does not wait any more.
+    pub fn abandon(&mut self, mut gone: impl FnMut(&R) -> bool) {
+        self.waiting.retain(|waiting| !gone(&waiting.request));
+        self.raises.retain(|raising| !gone(&raising.request));
+    }
+
+    /// When to call with [`Event::Tick`] at the latest, if nothing else happens before.
+    pub fn next_wake(&self) -> Option<Instant> {
+        let retry = if self.in_flight.is_none() { self.retry_at } else { None };
+        [retry, self.first_deadline].into_iter().flatten().min()
+    }
+
+    /// What there is to see. It is exact if nothing is taken from the cursor meanwhile, and
+    /// otherwise as of some moment during the call.
+    pub fn observe(&self) -> Observation {
+        let next = self.holding.next_id();
+        Observation {
+            definition: self.definition,
+            block_len: self.demand.block_len(),
+            mark: self.holding.mark(),
+            next,
+            last: self.holding.last_id(),
+            held: self.holding.held(),
+            tally: self.holding.tally(),
+            waiting: self.waiting.len(),
+            waits: self.waits,
+            retries: self.retries,
+        }
+    }
+
+    fn wanted(&mut self, waiting: Waiting<R>, out: &mut Vec<Action<R>>) {
+        let refusal = match &self.life {
+            Life::Broken(failure) => Some(Refusal::Store(failure.clone())),
+            Life::Stopping | Life::Ended => Some(Refusal::Stopping),
+            Life::Opening | Life::Serving if self.waiting.len() >= WAITING_MAX => {
+                Some(Refusal::Overloaded)
+            }
+            Life::Opening | Life::Serving => None,
+        };
+        if let Some(refusal) = refusal {
+            out.push(Action::Refuse(waiting.request, refusal));
+            return;
+        }
+        self.await_deadline(waiting.deadline);
+        self.waiting.push_back(waiting);
+        self.waits += 1;
+        // Whoever waited before is still not served, so nobody behind them can be.
+        if self.waiting.len() == 1 {
+            self.settle(out);
+        }
+    }
+
+    fn raise_asked(&mut self, raising: Raising<R>, out: &mut Vec<Action<R>>) {
+        let refusal = match &self.life {
+            Life::Broken(failure) => Refusal::Store(failure.clone()),
+            Life::Stopping | Life::Ended => Refusal::Stopping,
+            Life::Opening | Life::Serving if self.raises.len() >= WAITING_MAX => {
+                Refusal::Overloaded
+            }
+            Life::Opening | Life::Serving => {
+                self.await_deadline(raising.deadline);
+                self.raises.push_back(raising);
+                return;
+            }
+        };
+        out.push(Action::Refuse(raising.request, refusal));
+    }
+
+    fn await_deadline(&mut self, deadline: Instant) {
+        self.first_deadline = Some(self.first_deadline.map_or(deadline, |at| at.min(deadline)));
+    }
+
+    /// Matches an answer of the store to the question in flight. An answer to no question would be
+    /// a defect of the shell: taking it for another's could issue what is not durable.
+    fn answered(&mut self, attempt: AttemptId) -> Question {
+        let (asked, question) = self.in_flight.take().expect("an answer follows a question");
+        assert_eq!(asked, attempt, "the answer is to the question in flight");
+        question
+    }
+
+    fn succeeded(&mut self) {
+        self.failures_in_row = 0;
+        self.retry_at = None;
+        self.last_failure = None;
+    }
+
+    fn opened(&mut self, attempt: AttemptId, record: Record, out: &mut Vec<Action<R>>) {
+        self.answered(attempt);
+        self.succeeded();
+        self.definition = Some(record.definition);
+        let block_len = record.definition.block_len.unwrap_or(self.config.block_len);
+        self.demand = Demand::new(block_len, self.config.auto_min, self.config.auto_max);
+        self.holding.begin(&record);
+        if self.life == Life::Opening {
+            self.life = Life::Serving;
+        }
+        self.settle(out);
+    }
+
+    fn reserved(&mut self, attempt: AttemptId, block: Block, out: &mut Vec<Action<R>>) {
+        let question = self.answered(attempt);
+        let Question::Reserve(asked) = question else {
+            unreachable!("a block answers a reservation, not {question:?}");
+        };
+        self.succeeded();
+        self.refill_due = false;
+        if self.is_mutant(Mutant::AdoptBeforeCommit) {
+            return;
+        }
+        let block = if self.is_mutant(Mutant::StartBySubtraction) {
+            Block::new(block.end().saturating_sub(asked.len).max(1), block.end()).unwrap_or(block)
+        } else if block.start() < self.holding.mark() || block.start() < asked.floor {
+            let known = self.holding.mark().max(asked.floor);
+            self.break_down(state_lost(block.start(), known), out);
+            return;
+        } else {
+            block
+        };
+        self.adopt(block, out);
+    }
+
+    fn adopt(&mut self, block: Block, out: &mut Vec<Action<R>>) {
+        let newest_first = self.is_mutant(Mutant::NewestBlockFirst);
+        let book_hole = !self.is_mutant(Mutant::HoleNotBooked);
+        let extends = self.waiting.is_empty() && !newest_first;
+        if self.holding.adopt(block, extends, newest_first, book_hole, &self.demand) {
+            self.refill_due = true;
+        }
+        self.settle(out);
+    }
+
+    fn raised(&mut self, attempt: AttemptId, mark: u64, out: &mut Vec<Action<R>>) {
+        let question = self.answered(attempt);
+        let Question::Raise(floor) = question else {
+            unreachable!("a raised mark answers a raise, not {question:?}");
+        };
+        self.succeeded();
+        let known = self.holding.mark().max(floor);
+        if mark < known {
+            self.break_down(state_lost(mark, known), out);
+            return;
+        }
+        self.holding.raise(mark);
+        // Whoever asked may have given up meanwhile; then the next raise is another one.
+        if let Some(raising) = self.raises.pop_front_if(|raising| raising.floor == floor) {
+            out.push(Action::Acknowledge(raising.request));
+        }
+        self.settle(out);
+    }
+
+    fn handed_back(&mut self, attempt: AttemptId, done: bool, out: &mut Vec<Action<R>>) {
+        let question = self.answered(attempt);
+        let Question::HandBack(unissued) = question else {
+            unreachable!("an end answers a hand-back, not {question:?}");
+        };
+        if !done {
+            self.holding.burn(Burn::Stop, unissued.end - unissued.start);
+        }
+        self.life = Life::Ended;
+        out.push(Action::Ended);
+    }
+
+    fn failed(
+        &mut self,
+        now: Instant,
+        attempt: AttemptId,
+        failure: Failure,
+        out: &mut Vec<Action<R>>,
+    ) {
+        let question = self.answered(attempt);
+        if let Question::HandBack(unissued) = question {
+            // Never tried again: a repetition could meet a mark that it does not know.
+            self.holding.burn(Burn::Stop, unissued.end - unissued.start);
+            self.life = Life::Ended;
+            out.push(Action::Ended);
+            return;
+        }
+        match failure.kind {
+            FailureKind::Unavailable | FailureKind::Indeterminate | FailureKind::Conflict => {
+                self.failed_for_now(now, question, failure, out);
+            }
+            FailureKind::Exhausted => {
+                self.succeeded();
+                self.holding.exhaust();
+                self.settle(out);
+            }
+            FailureKind::NotFound if matches!(question, Question::Open) => {
+                self.refuse_all(&Refusal::Store(failure), out);
+                self.life = Life::Ended;
+                out.push(Action::Ended);
+            }
+            FailureKind::Fenced
+            | FailureKind::NotFound
+            | FailureKind::Invalid
+            | FailureKind::Corrupt => self.break_down(failure, out),
+        }
+    }
+
+    fn failed_for_now(
+        &mut self,
+        now: Instant,
+        question: Question,
+        failure: Failure,
+        out: &mut Vec<Action<R>>,
+    ) {
+        self.failures_in_row = self.failures_in_row.saturating_add(1);
+        self.retries += 1;
+        let at_once = failure.kind == FailureKind::Conflict
+            && self.failures_in_row <= CONFLICT_RETRIES_MAX;
+        let doublings = self.failures_in_row.saturating_sub(1).min(16);
+        let pause = if at_once { 0 } else { (BACKOFF_MIN_US << doublings).min(BACKOFF_MAX_US) };
+        self.retry_at = Some(now.plus_micros(pause));
+        if self.is_mutant(Mutant::NeverRetry) {
+            self.retry_at = Some(Instant::from_micros(u64::MAX));
+        }
+        if self.is_mutant(Mutant::ForgetWaiting) {
+            self.waiting.clear();
+        }
+        if self.is_mutant(Mutant::AdoptAfterIndeterminate)
+            && failure.kind == FailureKind::Indeterminate
+            && let Question::Reserve(asked) = question
+            && let Some(block) = Block::new(asked.floor, asked.floor.saturating_add(asked.len))
+        {
+            self.adopt(block, out);
+        }
+        if self.life == Life::Stopping {
+            self.refuse_all(&Refusal::Late(Some(failure.clone())), out);
+        }
+        self.last_failure = Some(failure);
+    }
+
+    /// Gives up everything and refuses everybody, now and from now on.
+    fn break_down(&mut self, failure: Failure, out: &mut Vec<Action<R>>) {
+        self.holding.burn_all(Burn::Broken);
+        self.refuse_all(&Refusal::Store(failure.clone()), out);
+        if self.life == Life::Stopping {
+            self.life = Life::Ended;
+            out.push(Action::Ended);
+        } else {
+            self.life = Life::Broken(failure);
+        }
+    }
+
+    fn refuse_all(&mut self, refusal: &Refusal, out: &mut Vec<Action<R>>) {
+        let waiting = self.waiting.drain(..).map(|waiting| waiting.request);
+        let raises = self.raises.drain(..).map(|raising| raising.request);
+        out.extend(waiting.chain(raises).map(|r| Action::Refuse(r, refusal.clone())));
+        self.first_deadline = None;
+    }
+
+    fn refuse_late(&mut self, now: Instant, out: &mut Vec<Action<R>>) {
+        if self.first_deadline.is_none_or(|first| now < first) {
+            return;
+        }
+        let refusal = Refusal::Late(self.last_failure.clone());
+        for _ in 0..self.waiting.len() {
+            let waiting = self.waiting.pop_front().expect("counted");
+            if waiting.deadline <= now {
+                out.push(Action::Refuse(waiting.request, refusal.clone()));
+            } else {
+                self.waiting.push_back(waiting);
+            }
+        }
+        for _ in 0..self.raises.len() {
+            let raising = self.raises.pop_front().expect("counted");
+            if raising.deadline <= now {
+                out.push(Action::Refuse(raising.request, refusal.clone()));
+            } else {
+                self.raises.push_back(raising);
+            }
+        }
+        let waiting = self.waiting.iter().map(|waiting| waiting.deadline);
+        self.first_deadline = waiting.chain(self.raises.iter().map(|r| r.deadline)).min();
+        // Those in front may have blocked smaller requests behind them.
+        self.settle(out);
+    }
+
+    /// Serves those who wait, first come first served, from what is held.
+    fn settle(&mut self, out: &mut Vec<Action<R>>) {
+        if !matches!(self.life, Life::Serving | Life::Stopping) || self.definition.is_none() {
+            return;
+        }
+        if !self.waiting.is_empty() {
+            self.holding.close();
+            while let Some(waiting) = self.waiting.front() {
+                let count = waiting.count.get();
+                if let Some(block) = self.holding.draw(count) {
+                    let waiting = self.waiting.pop_front().expect("looked at");
+                    out.push(Action::Issue(waiting.request, block));
+                } else if self.holding.mark() == MARK_MAX {
+                    let waiting = self.waiting.pop_front().expect("looked at");
+                    let left = self.holding.held();
+                    out.push(Action::Refuse(waiting.request, Refusal::Exhausted { left }));
+                } else {
+                    break;
+                }
+            }
+            if self.waiting.is_empty() && self.raises.is_empty() {
+                self.first_deadline = None;
+            }
+        }
+        if self.holding.open(&self.demand) {
+            self.refill_due = true;
+        }
+    }
+
+    /// Asks the store for what is needed next, if it is free to be asked.
+    fn pump(&mut self, now: Instant, out: &mut Vec<Action<R>>) {
+        let pausing = self.retry_at.is_some_and(|at| now < at) && self.life != Life::Stopping;
+        if self.in_flight.is_some() || pausing {
+            return;
+        }
+        self.retry_at = None;
+        match self.life {
+            Life::Opening => self.ask(Question::Open, out),
+            Life::Serving => self.pump_serving(now, out),
+            Life::Stopping if self.waiting.is_empty() && self.raises.is_empty() => self.finish(out),
+            Life::Stopping if self.definition.is_none() => self.ask(Question::Open, out),
+            Life::Stopping => self.pump_serving(now, out),
+            Life::Ended | Life::Broken(_) => {}
+        }
+    }
+
+    fn pump_serving(&mut self, now: Instant, out: &mut Vec<Action<R>>) {
+        if let Some(floor) = self.raise_by_memory(out) {
+            self.ask(Question::Raise(floor), out);
+            return;
+        }
+        if self.holding.mark() == MARK_MAX {
+            return;
+        }
+        let wanted = self.waiting.iter().map(|waiting| waiting.count.get());
+        let wanted = wanted.fold(0, |sum: u64, n| sum.saturating_add(n)).min(RESERVE_LEN_MAX);
+        let refill = self.refill_due && self.demand.refills_ahead() && self.holding.has_room();
+        if wanted > 0 || (refill && self.life == Life::Serving) {
+            let len = self.demand.reserve_len(now, self.holding.tally().issued, wanted);
+            let spent = self.holding.spent();
+            self.ask(Question::Reserve(Reserve { floor: self.holding.mark(), len, spent }), out);
+        }
+    }
+
+    /// Answers the raises that need no store, because the durable mark lies above them already.
+    /// Returns the floor of the first that does.
+    fn raise_by_memory(&mut self, out: &mut Vec<Action<R>>) -> Option<u64> {
+        while let Some(raising) = self.raises.front() {
+            let (floor, next) = (raising.floor, self.holding.next_id());
+            if self.is_mutant(Mutant::RaiseBeforeCommit) && floor > self.holding.mark() {
+                let raising = self.raises.pop_front().expect("looked at");
+                out.push(Action::Acknowledge(raising.request));
+                return Some(floor);
+            }
+            if floor > self.holding.mark() {
+                return Some(floor);
+            }
+            let raising = self.raises.pop_front().expect("looked at");
+            if self.holding.skip_to(floor) {
+                out.push(Action::Acknowledge(raising.request));
+            } else {
+                out.push(Action::Refuse(raising.request, Refusal::Lowering { next }));
+            }
+            if self.holding.open(&self.demand) {
+                self.refill_due = true;
+            }
+        }
+        None
+    }
+
+    fn stop(&mut self, out: &mut Vec<Action<R>>) {
+        match self.life {
+            Life::Opening | Life::Serving => self.life = Life::Stopping,
+            Life::Broken(_) => {
+                self.life = Life::Ended;
+                out.push(Action::Ended);
+            }
+            Life::Stopping | Life::Ended => {}
+        }
+    }
+
+    /// Nobody waits any more: hand back what is left, once.
+    fn finish(&mut self, out: &mut Vec<Action<R>>) {
+        let whole = self.is_mutant(Mutant::HandBackIssued);
+        let unissued = self.holding.give_up(whole);
+        if self.dirty {
+            self.ask(Question::HandBack(unissued), out);
+        } else {
+            self.life = Life::Ended;
+            out.push(Action::Ended);
+        }
+    }
+
+    fn ask(&mut self, question: Question, out: &mut Vec<Action<R>>) {
+        let attempt = AttemptId(self.attempts);
+        self.attempts += 1;
+        self.in_flight = Some((attempt, question));
+        self.dirty |= !matches!(question, Question::Open);
+        out.push(match question {
+            Question::Open => Action::Open(attempt),
+            Question::Reserve(asked) => Action::Reserve(attempt, asked),
+            Question::Raise(floor) => Action::Raise(attempt, floor),
+            Question::HandBack(unissued) => Action::HandBack(attempt, unissued),
+        });
+        if self.is_mutant(Mutant::AdoptBeforeCommit)
+            && let Question::Reserve(asked) = question
+            && let Some(block) = Block::new(asked.floor, asked.floor.saturating_add(asked.len))
+        {
+            self.adopt(block, out);
+        }
+    }
+
+    #[cfg(feature = "mutants")]
+    fn is_mutant(&self, mutant: Mutant) -> bool {
+        self.config.mutant == Some(mutant)
+    }
+
+    #[cfg(not(feature = "mutants"))]
+    #[expect(clippy::unused_self, reason = "the same call in both builds")]
+    const fn is_mutant(&self, _: Mutant) -> bool {
+        false
+    }
+}
+
+/// What is said when the store's mark lies below one that it has confirmed before.
+fn state_lost(found: u64, known: u64) -> Failure {
+    Failure::new(
+        FailureKind::Corrupt,
+        alloc::format!(
+            "the store went back: it offers IDs from {found}, but had reserved all below {known}; \
+             restore its latest state, or raise the sequence to {known} or above, and restart"
+        ),
+    )
+}

@@ -1,0 +1,293 @@
+//! The durable record of a sequence: its arithmetic, and its form on disk.
+//!
+//! Every store that keeps records itself (embedded, memory, the models of the deterministic world)
+//! moves them with the three functions here and nothing else. Each only ever raises the mark, but
+//! for [`Record::hand_back`], which lowers it over IDs that their only holder gives up.
+
+use crate::block::Block;
+use crate::definition::{BlockLen, Definition, Kind};
+use crate::limits::{ID_MIN, MARK_MAX};
+use crate::name::Name;
+
+/// What a store remembers of a sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record {
+    /// What its creator chose.
+    pub definition: Definition,
+    /// The high-water mark: the first ID never yet reserved. 1 to [`MARK_MAX`].
+    pub mark: u64,
+    /// Everything below it had been issued or given up when the record was last written; at most
+    /// `mark`. It equals `mark` after a clean stop, so that `mark - spent` bounds what a crash
+    /// burnt.
+    pub spent: u64,
+}
+
+/// What a reservation asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reserve {
+    /// The block starts here or above.
+    pub floor: u64,
+    /// How many IDs; at least 1. A store may give fewer, never none.
+    pub len: u64,
+    /// Everything below it is issued or given up: see [`Record::spent`].
+    pub spent: u64,
+}
+
+/// Unissued IDs that their only holder gives back at a clean stop: `[start, end)`, perhaps empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HandBack {
+    /// The first ID that was not issued.
+    pub start: u64,
+    /// The mark as the holder knows it. If the store's is another, somebody else has reserved
+    /// since, and nothing is given back.
+    pub end: u64,
+}
+
+/// The ID space is used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exhausted;
+
+/// Bytes that are no record of the sequence they were stored under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DecodeError {
+    /// Not the length of a record.
+    Length,
+    /// The checksum does not match: damaged, or another sequence's record.
+    Checksum,
+    /// A format or a value that this version does not know.
+    Unknown,
+    /// The checksum matches and the values contradict each other.
+    Contradiction,
+}
+
+impl Record {
+    /// The record of a new sequence.
+    pub const fn new(definition: Definition) -> Self {
+        Self { definition, mark: ID_MIN, spent: ID_MIN }
+    }
+
+    /// Reserves a block of `asked.len` IDs at or above both the mark and `asked.floor`; shorter
+    /// where the ID space ends.
+    ///
+    /// # Errors
+    /// [`Exhausted`] if not a single ID is left; the record is unchanged.
+    pub fn reserve(&mut self, asked: Reserve) -> Result<Block, Exhausted> {
+        let start = self.mark.max(asked.floor);
+        let end = start.saturating_add(asked.len.max(1)).min(MARK_MAX);
+        let block = Block::new(start, end).ok_or(Exhausted)?;
+        self.mark = block.end();
+        self.spent = self.spent.max(asked.spent).min(self.mark);
+        Ok(block)
+    }
+
+    /// Raises the mark to at least `floor` (at most [`MARK_MAX`]) and returns it. Never lowers it.
+    /// What was held below a raised mark counts as given up.
+    pub fn raise(&mut self, floor: u64) -> u64 {
+        let floor = floor.min(MARK_MAX);
+        if floor > self.mark {
+            self.mark = floor;
+            self.spent = floor;
+        }
+        self.mark
+    }
+
+    /// Takes back the unissued end of what is reserved, if the mark is still where the holder left
+    /// it; returns whether it was.
+    pub fn hand_back(&mut self, unissued: HandBack) -> bool {
+        if self.mark != unissued.end || !(ID_MIN..=unissued.end).contains(&unissued.start) {
+            return false;
+        }
+        self.mark = unissued.start;
+        self.spent = unissued.start;
+        true
+    }
+
+    /// How many IDs were reserved and not known to be spent: what a crash may have burnt.
+    pub const fn unaccounted(&self) -> u64 {
+        self.mark - self.spent
+    }
+}
+
+/// The length of an encoded record in bytes.
+pub const ENCODED_LEN: usize = 32;
+
+/// The first byte of an encoded record.
+const FORMAT: u8 = 1;
+
+/// Block length codes: the server's setting, and "auto"; anything else is a fixed length.
+const BLOCK_LEN_OF_SERVER: u64 = 0;
+const BLOCK_LEN_AUTO: u64 = u64::MAX;
+
+impl Record {
+    /// The record as it is stored under `name`: format, kind, 2 bytes of zero, then block length,
+    /// mark and spent as little-endian 64-bit numbers, then the CRC-32 of the name and all that
+    /// before it.
+    pub fn encode(&self, name: &Name) -> [u8; ENCODED_LEN] {
+        let block_len = match self.definition.block_len {
+            None => BLOCK_LEN_OF_SERVER,
+            Some(BlockLen::Auto) => BLOCK_LEN_AUTO,
+            Some(BlockLen::Fixed(len)) => len,
+        };
+        let Kind::Ticket = self.definition.kind;
+        let mut bytes = [0; ENCODED_LEN];
+        bytes[0] = FORMAT;
+        bytes[4..12].copy_from_slice(&block_len.to_le_bytes());
+        bytes[12..20].copy_from_slice(&self.mark.to_le_bytes());
+        bytes[20..28].copy_from_slice(&self.spent.to_le_bytes());
+        let sum = checksum(name, &bytes[..28]);
+        bytes[28..].copy_from_slice(&sum.to_le_bytes());
+        bytes
+    }
+
+    /// Reads what [`Record::encode`] wrote under `name`.
+    ///
+    /// # Errors
+    /// [`DecodeError`] for anything else: damaged, of another sequence, of another version.
+    pub fn decode(name: &Name, bytes: &[u8]) -> Result<Self, DecodeError> {
+        let bytes: &[u8; ENCODED_LEN] = bytes.try_into().map_err(|_| DecodeError::Length)?;
+        let number = |at: usize| {
+            let mut eight = [0; 8];
+            eight.copy_from_slice(&bytes[at..at + 8]);
+            u64::from_le_bytes(eight)
+        };
+        if checksum(name, &bytes[..28]).to_le_bytes() != bytes[28..] {
+            return Err(DecodeError::Checksum);
+        }
+        let [FORMAT, 0, 0, 0, ..] = bytes else { return Err(DecodeError::Unknown) };
+        let block_len = match number(4) {
+            BLOCK_LEN_OF_SERVER => None,
+            BLOCK_LEN_AUTO => Some(BlockLen::Auto),
+            len => Some(BlockLen::fixed(len).map_err(|_| DecodeError::Unknown)?),
+        };
+        let (mark, spent) = (number(12), number(20));
+        if !(ID_MIN..=MARK_MAX).contains(&mark) || !(ID_MIN..=mark).contains(&spent) {
+            return Err(DecodeError::Contradiction);
+        }
+        Ok(Self { definition: Definition { kind: Kind::Ticket, block_len }, mark, spent })
+    }
+}
+
+fn checksum(name: &Name, bytes: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(name.as_str().as_bytes());
+    hasher.update(bytes);
+    hasher.finalize()
+}
+
+impl core::fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Length => "its length is not that of a record",
+            Self::Checksum => "its checksum does not match",
+            Self::Unknown => "it was written by a version that this one does not know",
+            Self::Contradiction => "its values contradict each other",
+        })
+    }
+}
+
+impl core::error::Error for DecodeError {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::limits::ID_MAX;
+
+    fn record(mark: u64) -> Record {
+        Record { mark, spent: ID_MIN, ..Record::new(Definition::default()) }
+    }
+
+    fn reserve(floor: u64, len: u64) -> Reserve {
+        Reserve { floor, len, spent: 1 }
+    }
+
+    #[test]
+    fn reserves_from_the_mark_or_the_floor_whichever_is_higher() {
+        let mut r = record(1);
+        assert_eq!(r.reserve(reserve(1, 7)), Ok(Block::new(1, 8).unwrap()));
+        assert_eq!(r.reserve(reserve(1, 7)), Ok(Block::new(8, 15).unwrap()));
+        assert_eq!(r.reserve(reserve(100, 3)), Ok(Block::new(100, 103).unwrap()));
+        assert_eq!(r.mark, 103);
+    }
+
+    #[test]
+    fn gives_the_last_id_and_then_is_exhausted() {
+        let mut r = record(ID_MAX - 1);
+        assert_eq!(r.reserve(reserve(1, 10)), Ok(Block::new(ID_MAX - 1, MARK_MAX).unwrap()));
+        let full = r;
+        assert_eq!(r.reserve(reserve(1, 1)), Err(Exhausted));
+        assert_eq!(r.reserve(reserve(u64::MAX, u64::MAX)), Err(Exhausted));
+        assert_eq!(r, full);
+    }
+
+    #[test]
+    fn a_raise_is_a_maximum() {
+        let mut r = record(50);
+        assert_eq!(r.raise(10), 50);
+        assert_eq!(r.raise(60), 60);
+        assert_eq!(r.raise(u64::MAX), MARK_MAX);
+    }
+
+    #[test]
+    fn takes_back_only_from_the_one_who_reserved_last() {
+        let mut r = record(50);
+        assert!(!r.hand_back(HandBack { start: 40, end: 49 }));
+        assert!(!r.hand_back(HandBack { start: 51, end: 50 }));
+        assert!(!r.hand_back(HandBack { start: 0, end: 50 }));
+        assert_eq!(r, record(50));
+        assert!(r.hand_back(HandBack { start: 45, end: 50 }));
+        assert_eq!((r.mark, r.spent, r.unaccounted()), (45, 45, 0));
+    }
+
+    #[test]
+    fn a_flipped_bit_anywhere_is_noticed() {
+        let name = Name::new("notes").unwrap();
+        let bytes = record(12_345).encode(&name);
+        for bit in 0..ENCODED_LEN * 8 {
+            let mut damaged = bytes;
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Record::decode(&name, &damaged), Err(DecodeError::Checksum), "bit {bit}");
+        }
+        let tasks = Name::new("tasks").unwrap();
+        assert_eq!(Record::decode(&tasks, &bytes), Err(DecodeError::Checksum));
+        assert_eq!(Record::decode(&name, &bytes[1..]), Err(DecodeError::Length));
+    }
+
+    proptest! {
+        #[test]
+        fn reads_what_it_wrote(
+            mark in ID_MIN..=MARK_MAX,
+            below in 0..1000_u64,
+            block_len in prop_oneof![
+                Just(None), Just(Some(BlockLen::Auto)),
+                (1..=crate::limits::BLOCK_LEN_MAX).prop_map(|n| Some(BlockLen::Fixed(n)))
+            ],
+        ) {
+            let name = Name::new("a/b").unwrap();
+            let definition = Definition { kind: Kind::Ticket, block_len };
+            let spent = mark.saturating_sub(below).max(ID_MIN);
+            let record = Record { definition, mark, spent };
+            prop_assert_eq!(Record::decode(&name, &record.encode(&name)), Ok(record));
+        }
+
+        #[test]
+        fn blocks_of_any_history_are_disjoint_and_rising(
+            asked in proptest::collection::vec((1..2000_u64, 0..50_u64, any::<bool>()), 1..50),
+        ) {
+            let mut r = record(1);
+            let mut reserved_below = ID_MIN;
+            for (floor, len, is_raise) in asked {
+                if is_raise {
+                    r.raise(floor);
+                } else {
+                    let block = r.reserve(reserve(floor, len)).unwrap();
+                    prop_assert!(block.start() >= reserved_below && block.start() >= floor);
+                    prop_assert_eq!(block.len(), len.max(1));
+                    reserved_below = block.end();
+                }
+                prop_assert!(r.mark >= reserved_below);
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The store trait: what ticketd asks of whatever keeps its records.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use ticketd_core::block::Block;
+use ticketd_core::definition::Definition;
+use ticketd_core::name::Name;
+use ticketd_core::record::{HandBack, Record, Reserve};
+
+use crate::error::StoreError;
+
+/// The future of a store's answer. It may be dropped at any time: what was asked may then still
+/// happen, as after an indeterminate failure.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// How much work a store has done, for the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sizes {
+    /// Transactions committed since the store was opened.
+    pub commits: u64,
+    /// Calls of fsync or its like since the store was opened; 0 for a store that has none.
+    pub syncs: u64,
+    /// Sequences that the store remembers.
+    pub sequences: u64,
+}
+
+/// Keeps the records of sequences, durably.
+///
+/// What an implementation owes to its caller:
+///
+/// 1. **Durable before `Ok`.** When a call has answered `Ok`, what it did survives a crash of the
+///    process and a loss of power (as far as the store's documentation claims any durability).
+/// 2. **Linearizable per sequence.** Each call acts at one moment between its start and its answer,
+///    on what all calls before that moment have made of the record.
+/// 3. **Blocks are disjoint.** No ID is in two blocks that [`reserve`](Store::reserve) returned,
+///    except for IDs that [`hand_back`](Store::hand_back) gave back in between.
+/// 4. **The mark only rises**, but for [`hand_back`](Store::hand_back).
+/// 5. **Errors tell the truth.** `Unavailable` and `Conflict`: surely not applied. Whenever that is
+///    not sure, `Indeterminate`. After any error the record is as if the call had been applied once
+///    or not at all.
+/// 6. **A call that is dropped** is as one that failed as `Indeterminate`.
+pub trait Store: Send + Sync + 'static {
+    /// Reads the record of `name`; `None` if there is no such sequence.
+    fn read(&self, name: &Name) -> Answer<'_, Option<Record>>;
+
+    /// Makes the sequence `name` if there is none, and returns its record: the new one, or the one
+    /// that was there, whose definition may be another. Compare it.
+    fn create(&self, name: &Name, definition: Definition) -> Answer<'_, Record>;
+
+    /// Up to `limit` sequences with names after `after` in byte order, in that order.
+    fn list(&self, after: Option<&Name>, limit: usize) -> Answer<'_, Vec<(Name, Record)>>;
+
+    /// Reserves a block: at least one ID, at most `asked.len`, at or above both the mark and
+    /// `asked.floor`; the mark is its end from then on.
+    ///
+    /// Fails with `Exhausted` if no ID is left there, `NotFound` if there is no such sequence.
+    fn reserve(&self, name: &Name, asked: Reserve) -> Answer<'_, Block>;
+
+    /// Raises the mark to at least `floor` and returns it.
+    ///
+    /// Fails with `NotFound` if there is no such sequence.
+    fn raise(&self, name: &Name, floor: u64) -> Answer<'_, u64>;
+
+    /// Takes back the unissued rest of the last reservation, if the mark is still its end; answers
+    /// whether it was. The caller has stopped issuing from it, and asks this at most once.
+    ///
+    /// Fails with `NotFound` if there is no such sequence.
+    fn hand_back(&self, name: &Name, unissued: HandBack) -> Answer<'_, bool>;
+
+    /// How much work the store has done.
+    fn sizes(&self) -> Sizes;
+
+    /// `Err` if the store can do no more work until a person has looked or the process has been
+    /// started again.
+    ///
+    /// # Errors
+    /// The reason, with the way out.
+    fn health(&self) -> Result<(), StoreError>;
+}

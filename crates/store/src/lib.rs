@@ -1,0 +1,14 @@
+//! Where blocks are reserved durably.
+//!
+//! [`Store`] is the seam: its documentation is the contract, [`conformance`] is the contract as
+//! tests, and every implementation passes them, alone and behind the [`liar`].
+
+#![warn(missing_docs)]
+
+mod contract;
+mod error;
+mod memory;
+
+pub use contract::{Answer, Sizes, Store};
+pub use error::StoreError;
+pub use memory::Memory;
