@@ -72,6 +72,13 @@ impl Name {
     }
 }
 
+/// So that a map keyed by names is searched by text; both hash and compare as their characters.
+impl core::borrow::Borrow<str> for Name {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

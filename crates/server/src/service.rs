@@ -1,0 +1,363 @@
+//! The service: what every protocol calls, and nothing that any protocol knows.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use ticketd_core::allocator::Config;
+use ticketd_core::block::Block;
+use ticketd_core::count::Count;
+use ticketd_core::definition::{BlockLen, Definition};
+use ticketd_core::limits::{AUTO_BLOCK_LEN_MAX, AUTO_BLOCK_LEN_MIN, ID_MAX};
+use ticketd_core::name::Name;
+use ticketd_core::time::Instant;
+use ticketd_store::{Sizes, Store};
+use tokio::sync::{mpsc, watch};
+
+use crate::clock::Clock;
+use crate::error::{ErrorKind, ServiceError};
+use crate::limits::{LIST_PAGE_MAX, OWNER_QUEUE_LEN, RATE_INTERVAL_SECONDS, SEQUENCES_MAX};
+use crate::owner::Owner;
+use crate::sequence::{Info, NoAnswer, Sequence};
+
+/// What the user may choose about the service.
+#[derive(Debug, Clone, Copy)]
+pub struct ServiceSettings {
+    /// The block length of sequences that name none.
+    pub block_len: BlockLen,
+    /// The shortest block of [`BlockLen::Auto`].
+    pub block_len_min: u64,
+    /// The longest block of [`BlockLen::Auto`].
+    pub block_len_max: u64,
+    /// Whether a sequence that does not exist is created on first use.
+    pub auto_create: bool,
+    /// How long a request waits for the store.
+    pub request_timeout: Duration,
+}
+
+impl Default for ServiceSettings {
+    fn default() -> Self {
+        Self {
+            block_len: BlockLen::Auto,
+            block_len_min: AUTO_BLOCK_LEN_MIN,
+            block_len_max: AUTO_BLOCK_LEN_MAX,
+            auto_create: true,
+            request_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// How long reservations took, for the metrics.
+#[derive(Debug, Default)]
+pub struct StoreTimes {
+    buckets: [AtomicU64; Self::BOUNDS_US.len() + 1],
+    sum_us: AtomicU64,
+}
+
+impl StoreTimes {
+    /// Upper bounds of the buckets in microseconds; the last bucket has none.
+    pub const BOUNDS_US: [u64; 14] = [
+        100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000,
+        1_000_000, 5_000_000,
+    ];
+
+    pub(crate) fn observe(&self, micros: u64) {
+        let bucket = Self::BOUNDS_US.partition_point(|bound| *bound < micros);
+        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        self.sum_us.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// Reservations per bucket, and the sum of their times in microseconds.
+    pub fn read(&self) -> ([u64; Self::BOUNDS_US.len() + 1], u64) {
+        let counts = std::array::from_fn(|i| self.buckets[i].load(Ordering::Relaxed));
+        (counts, self.sum_us.load(Ordering::Relaxed))
+    }
+}
+
+/// Whether a `create` made the sequence or found it.
+#[derive(Debug, Clone)]
+pub struct Created {
+    /// It was not there before.
+    pub is_new: bool,
+    /// What it is now.
+    pub info: Info,
+}
+
+/// The sequences of one server, over one store.
+pub struct Service {
+    store: Arc<dyn Store>,
+    settings: ServiceSettings,
+    clock: Clock,
+    sequences: RwLock<HashMap<Name, Arc<Sequence>>>,
+    stopping: watch::Sender<bool>,
+    /// Every owner task holds a clone of the sender: when all are gone, the receiver hears of it.
+    alive: Mutex<Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>>,
+    times: Arc<StoreTimes>,
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Service {
+    /// A service over `store`. Its owner tasks run on the tokio runtime of whoever first asks for
+    /// a sequence.
+    pub fn new(store: Arc<dyn Store>, settings: ServiceSettings, clock: Clock) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            settings,
+            clock,
+            sequences: RwLock::default(),
+            stopping: watch::Sender::new(false),
+            alive: Mutex::new(Some(mpsc::channel(1))),
+            times: Arc::default(),
+        })
+    }
+
+    /// The clock that deadlines are told by.
+    pub const fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// What the user chose.
+    pub const fn settings(&self) -> &ServiceSettings {
+        &self.settings
+    }
+
+    /// How long reservations took.
+    pub fn times(&self) -> &StoreTimes {
+        &self.times
+    }
+
+    /// How much work the store has done.
+    pub fn store_sizes(&self) -> Sizes {
+        self.store.sizes()
+    }
+
+    /// Whether this server can issue IDs.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn ready(&self) -> Result<(), ServiceError> {
+        if *self.stopping.borrow() {
+            return Err(ServiceError::stopping());
+        }
+        Ok(self.store.health()?)
+    }
+
+    fn deadline(&self) -> Instant {
+        self.clock.now().plus(self.settings.request_timeout)
+    }
+
+    /// The sequence `name` if it is open: the hot path asks for nothing else.
+    pub fn opened(&self, name: &str) -> Option<Arc<Sequence>> {
+        let sequences = self.sequences.read().unwrap_or_else(PoisonError::into_inner);
+        sequences.get(name).cloned()
+    }
+
+    /// The sequence `name`, opened if it is not yet. Whether it exists is known only when it is
+    /// asked for an ID.
+    fn open(self: &Arc<Self>, name: &Name) -> Result<Arc<Sequence>, ServiceError> {
+        if let Some(sequence) = self.opened(name.as_str()) {
+            return Ok(sequence);
+        }
+        let mut sequences = self.sequences.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sequence) = sequences.get(name) {
+            return Ok(Arc::clone(sequence));
+        }
+        if *self.stopping.borrow() {
+            return Err(ServiceError::stopping());
+        }
+        let full = sequences.len() as u64 >= SEQUENCES_MAX;
+        if full || (self.settings.auto_create && self.store.sizes().sequences >= SEQUENCES_MAX) {
+            let message = format!("too many sequences; the limit of this server is {SEQUENCES_MAX}");
+            return Err(ServiceError::new(ErrorKind::TooLarge, message));
+        }
+        let sequence = self.start_owner(name);
+        sequences.insert(name.clone(), Arc::clone(&sequence));
+        Ok(sequence)
+    }
+
+    fn start_owner(self: &Arc<Self>, name: &Name) -> Arc<Sequence> {
+        let now = self.clock.now();
+        let (sequence, requests) =
+            Sequence::new(name.clone(), self.allocator_config(), OWNER_QUEUE_LEN, now);
+        let sequence = Arc::new(sequence);
+        let owner = Owner {
+            sequence: Arc::clone(&sequence),
+            requests,
+            store: Arc::clone(&self.store),
+            clock: self.clock,
+            auto_create: self.settings.auto_create,
+            stopping: self.stopping.subscribe(),
+            times: Arc::clone(&self.times),
+        };
+        let alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
+        let alive = alive.as_ref().map(|(sender, _)| sender.clone());
+        let service = Arc::downgrade(self);
+        tokio::spawn(async move {
+            let sequence = Arc::clone(&owner.sequence);
+            owner.run().await;
+            if let Some(service) = service.upgrade() {
+                service.close(&sequence);
+            }
+            drop(alive);
+        });
+        sequence
+    }
+
+    fn allocator_config(&self) -> Config {
+        Config {
+            block_len: self.settings.block_len,
+            auto_min: self.settings.block_len_min,
+            auto_max: self.settings.block_len_max,
+            ..Config::default()
+        }
+    }
+
+    /// Forgets a sequence whose owner has ended, so that it can be opened again.
+    fn close(&self, sequence: &Arc<Sequence>) {
+        let mut sequences = self.sequences.write().unwrap_or_else(PoisonError::into_inner);
+        if sequences.get(sequence.name()).is_some_and(|open| Arc::ptr_eq(open, sequence)) {
+            sequences.remove(sequence.name());
+        }
+    }
+
+    /// `count` contiguous IDs of the sequence `name`, each durably reserved.
+    ///
+    /// # Errors
+    /// [`ServiceError`] says why there are none; then nothing was issued.
+    pub async fn next(self: &Arc<Self>, name: &Name, count: Count) -> Result<Block, ServiceError> {
+        let deadline = self.deadline();
+        loop {
+            match self.open(name)?.next(count, deadline).await {
+                Ok(block) => return Ok(block),
+                Err(NoAnswer::Refused(refusal)) => return Err(refusal.into()),
+                Err(NoAnswer::Closed) => self.check_reopening(deadline).await?,
+            }
+        }
+    }
+
+    /// Makes sure that no ID at or below `to` is issued any more: the next one is `to + 1`.
+    ///
+    /// # Errors
+    /// `Conflict` if IDs above `to` are next already; otherwise as [`Service::next`].
+    pub async fn raise(self: &Arc<Self>, name: &Name, to: u64) -> Result<(), ServiceError> {
+        if to > ID_MAX {
+            return Err(ServiceError::invalid(format!("an ID is at most {ID_MAX}, not {to}")));
+        }
+        let deadline = self.deadline();
+        loop {
+            match self.open(name)?.raise(to + 1, deadline).await {
+                Ok(()) => return Ok(()),
+                Err(NoAnswer::Refused(refusal)) => return Err(refusal.into()),
+                Err(NoAnswer::Closed) => self.check_reopening(deadline).await?,
+            }
+        }
+    }
+
+    /// A request met an owner that was ending. It may try again while there is time.
+    async fn check_reopening(&self, deadline: Instant) -> Result<(), ServiceError> {
+        if *self.stopping.borrow() {
+            return Err(ServiceError::stopping());
+        }
+        if self.clock.now() >= deadline {
+            let message = "the sequence could not be opened in time; try again";
+            return Err(ServiceError::new(ErrorKind::Unavailable, message));
+        }
+        tokio::task::yield_now().await;
+        Ok(())
+    }
+
+    /// Creates the sequence `name`. The same definition again is no error.
+    ///
+    /// # Errors
+    /// `Conflict` if it exists with another definition, with the difference in the message.
+    pub async fn create(&self, name: &Name, wanted: Definition) -> Result<Created, ServiceError> {
+        let before = self.store.read(name).await?;
+        if before.is_none() && self.store.sizes().sequences >= SEQUENCES_MAX {
+            let message = format!("too many sequences; the limit of this server is {SEQUENCES_MAX}");
+            return Err(ServiceError::new(ErrorKind::TooLarge, message));
+        }
+        let record = self.store.create(name, wanted).await?;
+        if record.definition != wanted {
+            return Err(ServiceError::new(
+                ErrorKind::Conflict,
+                format!("{name} exists with {}, not with {wanted}", record.definition),
+            ));
+        }
+        Ok(Created { is_new: before.is_none(), info: self.show(name).await? })
+    }
+
+    /// What there is to see of the sequence `name`.
+    ///
+    /// # Errors
+    /// `NotFound`, or a failure of the store.
+    pub async fn show(&self, name: &Name) -> Result<Info, ServiceError> {
+        if let Some(info) = self.opened_info(name) {
+            return Ok(info);
+        }
+        match self.store.read(name).await? {
+            Some(record) => Ok(Info::closed(name.clone(), &record, self.settings.block_len)),
+            None => Err(ServiceError::new(
+                ErrorKind::NotFound,
+                format!("there is no sequence {name}; create it, or ask it for an ID"),
+            )),
+        }
+    }
+
+    fn opened_info(&self, name: &Name) -> Option<Info> {
+        self.opened(name.as_str())?.info(self.clock.now())
+    }
+
+    /// Up to `limit` sequences with names after `after`, in byte order.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub async fn list(
+        &self,
+        after: Option<&Name>,
+        limit: usize,
+    ) -> Result<Vec<Info>, ServiceError> {
+        let records = self.store.list(after, limit.min(LIST_PAGE_MAX)).await?;
+        let info = |(name, record)| {
+            self.opened_info(&name)
+                .unwrap_or_else(|| Info::closed(name, &record, self.settings.block_len))
+        };
+        Ok(records.into_iter().map(info).collect())
+    }
+
+    /// What there is to see of all sequences that are open on this server.
+    pub fn opened_infos(&self) -> Vec<Info> {
+        let sequences = self.sequences.read().unwrap_or_else(PoisonError::into_inner);
+        let open: Vec<_> = sequences.values().cloned().collect();
+        drop(sequences);
+        let now = self.clock.now();
+        open.iter().filter_map(|sequence| sequence.info(now)).collect()
+    }
+
+    /// Keeps the rates of all sequences up to date. Runs until it is dropped.
+    pub async fn watch_rates(&self) {
+        loop {
+            tokio::time::sleep(Duration::from_secs(RATE_INTERVAL_SECONDS)).await;
+            drop(self.opened_infos());
+        }
+    }
+
+    /// Serves those who wait, hands back what is left, and ends all owners, within `within`.
+    /// Returns whether all ended in time.
+    pub async fn stop(&self, within: Duration) -> bool {
+        {
+            // Under the lock that sequences are opened under: no owner starts after this.
+            let _sequences = self.sequences.write().unwrap_or_else(PoisonError::into_inner);
+            self.stopping.send_replace(true);
+        }
+        let alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some((sender, mut receiver)) = alive else { return true };
+        drop(sender);
+        tokio::time::timeout(within, receiver.recv()).await.is_ok()
+    }
+}
