@@ -603,6 +603,8 @@ impl<R> Allocator<R> {
                 if let Some(block) = self.holding.draw(count) {
                     let waiting = self.waiting.pop_front().expect("looked at");
                     out.push(Action::Issue(waiting.request, block));
+                    // Whoever comes next should not have to wait as well.
+                    self.refill_due |= self.holding.held() <= self.demand.low_water();
                 } else if self.holding.mark() == MARK_MAX {
                     let waiting = self.waiting.pop_front().expect("looked at");
                     let left = self.holding.held();

@@ -126,10 +126,21 @@ impl Holding {
 
     /// The next ID, as far as this owner knows.
     pub(super) fn next_id(&self) -> u64 {
-        if self.open {
-            return self.cursor.position().expect("only the owner closes");
+        match (self.open.then(|| self.position()), self.beyond) {
+            // The open cursor is spent, so the next ID is the first beyond the hole.
+            (Some(position), Some(beyond)) if self.front_end() == position => beyond.start(),
+            (Some(position), _) => position,
+            (None, beyond) => self.front.or(beyond).map_or(self.mark, Block::start),
         }
-        self.front.or(self.beyond).map_or(self.mark, Block::start)
+    }
+
+    /// Where the open cursor is.
+    fn position(&self) -> u64 {
+        self.cursor.position().expect("only the owner closes")
+    }
+
+    fn front_end(&self) -> u64 {
+        self.front.map_or(0, Block::end)
     }
 
     pub(super) fn last_id(&self) -> Option<u64> {
@@ -140,14 +151,14 @@ impl Holding {
 
     /// Everything below it is issued or given up.
     pub(super) fn spent(&self) -> u64 {
+        // Takes may go on meanwhile: whatever is held after this is not below it.
         let next = self.next_id();
-        // Under an open cursor that is spent, the next ID is the first of the block beyond.
-        if self.front_left() == 0 { self.beyond.map_or(self.mark, Block::start) } else { next }
+        if self.held() == 0 { self.mark } else { next }
     }
 
     fn front_left(&self) -> u64 {
-        let end = self.front.map_or(0, Block::end);
-        if self.open { end.saturating_sub(self.next_id()) } else { self.front.map_or(0, Block::len) }
+        let spent = if self.open { self.position() } else { return self.front.map_or(0, Block::len) };
+        self.front_end().saturating_sub(spent)
     }
 
     pub(super) fn held(&self) -> u64 {
@@ -163,8 +174,11 @@ impl Holding {
         let mut tally = self.tally;
         if self.open {
             let start = self.front.expect("an open cursor has a block").start();
-            tally.issued += self.next_id() - start;
+            tally.issued += self.position() - start;
         }
+        // Only here, where what was taken from the open cursor is counted as well: what went to
+        // nobody may be a part of that.
+        tally.issued -= tally.burnt.get(Burn::Abandoned);
         tally
     }
 
@@ -173,7 +187,6 @@ impl Holding {
     }
 
     pub(super) fn undelivered(&mut self, block: Block) {
-        self.tally.issued -= block.len();
         self.burn(Burn::Abandoned, block.len());
     }
 
@@ -205,7 +218,8 @@ impl Holding {
 
     fn refill_at(&self, front: Block, demand: &Demand) -> u64 {
         let wanted = demand.refills_ahead() && self.beyond.is_none() && front.end() < MARK_MAX;
-        if wanted { front.end() - demand.low_water() } else { NEVER }
+        // Early in the ID space the low-water mark may be longer than all that lies below the end.
+        if wanted { front.end().saturating_sub(demand.low_water()) } else { NEVER }
     }
 
     /// Takes over a block that the store has made durable. `extends` says that nobody waits, so

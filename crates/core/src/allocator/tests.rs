@@ -1,1 +1,419 @@
-//! Scripts of events, and the actions that they lead to.
+//! Scripts: events go in, and what the allocator wants done is compared line by line.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::*;
+use crate::limits::ID_MAX;
+
+const TIMEOUT_US: u64 = 1_000_000;
+
+/// An allocator, its cursor, and a clock that moves only when told to.
+struct Script {
+    allocator: Allocator<u32>,
+    cursor: Arc<Cursor>,
+    now: Instant,
+}
+
+impl Script {
+    fn new(block_len: BlockLen) -> Self {
+        let cursor = Arc::new(Cursor::closed());
+        let config = Config { block_len, ..Config::default() };
+        let allocator = Allocator::new(config, Arc::clone(&cursor));
+        Self { allocator, cursor, now: Instant::from_micros(0) }
+    }
+
+    /// An allocator whose record is read: everything below `mark` is reserved, and spent.
+    fn opened(block_len: BlockLen, mark: u64) -> Self {
+        let mut script = Self::new(block_len);
+        assert_eq!(script.tick(), "open #0");
+        let record = Record { mark, spent: mark, ..Record::new(Definition::default()) };
+        assert_eq!(script.tell(Event::Opened(AttemptId(0), record)), "");
+        script
+    }
+
+    fn tell(&mut self, event: Event<u32>) -> String {
+        let mut actions = Vec::new();
+        self.allocator.handle(self.now, event, &mut actions);
+        let lines: Vec<String> = actions.into_iter().map(told).collect();
+        lines.join("; ")
+    }
+
+    fn tick(&mut self) -> String {
+        self.tell(Event::Tick)
+    }
+
+    fn after(&mut self, micros: u64) -> &mut Self {
+        self.now = self.now.plus_micros(micros);
+        self
+    }
+
+    fn want(&mut self, request: u32, count: u64) -> String {
+        let count = Count::new(count).unwrap();
+        let deadline = self.now.plus_micros(TIMEOUT_US);
+        self.tell(Event::Wanted { request, count, deadline })
+    }
+
+    fn raise(&mut self, request: u32, floor: u64) -> String {
+        let deadline = self.now.plus_micros(TIMEOUT_US);
+        self.tell(Event::Raise { request, floor, deadline })
+    }
+
+    fn reserved(&mut self, attempt: u64, start: u64, end: u64) -> String {
+        self.tell(Event::Reserved(AttemptId(attempt), Block::new(start, end).unwrap()))
+    }
+
+    fn failed(&mut self, attempt: u64, kind: FailureKind) -> String {
+        self.tell(Event::Failed(AttemptId(attempt), Failure::new(kind, "broken")))
+    }
+
+    fn take(&mut self, n: u64) -> String {
+        match self.cursor.take(n) {
+            Some(taken) if taken.refill_due => format!("{} and a refill is due", taken.block),
+            Some(taken) => taken.block.to_string(),
+            None => "short".to_string(),
+        }
+    }
+
+    fn burnt(&self, reason: Burn) -> u64 {
+        self.allocator.observe().tally.burnt.get(reason)
+    }
+}
+
+fn told(action: Action<u32>) -> String {
+    match action {
+        Action::Open(AttemptId(n)) => format!("open #{n}"),
+        Action::Reserve(AttemptId(n), Reserve { floor, len, .. }) => {
+            format!("reserve #{n}: {len} from {floor}")
+        }
+        Action::Raise(AttemptId(n), floor) => format!("raise #{n} to {floor}"),
+        Action::HandBack(AttemptId(n), HandBack { start, end }) => {
+            format!("hand back #{n} [{start}, {end})")
+        }
+        Action::Issue(request, block) => format!("{request} gets {block}"),
+        Action::Acknowledge(request) => format!("{request} is raised"),
+        Action::Refuse(request, refusal) => match refusal {
+            Refusal::Late(Some(failure)) => format!("{request} is late: {failure}"),
+            Refusal::Late(None) => format!("{request} is late"),
+            Refusal::Store(failure) => format!("{request} is refused: {:?}", failure.kind),
+            Refusal::Exhausted { left } => format!("{request} finds {left} left"),
+            Refusal::Overloaded => format!("{request} is too many"),
+            Refusal::Stopping => format!("{request} is told to stop"),
+            Refusal::Lowering { next } => format!("{request} would lower {next}"),
+        },
+        Action::Ended => "ended".to_string(),
+    }
+}
+
+#[test]
+fn the_first_request_opens_reserves_and_is_served_and_the_rest_is_spent_from_memory() {
+    let mut s = Script::new(BlockLen::Fixed(10));
+    assert_eq!(s.want(1, 3), "open #0");
+    let record = Record::new(Definition::default());
+    assert_eq!(s.tell(Event::Opened(AttemptId(0), record)), "reserve #1: 10 from 1");
+    assert_eq!(s.take(1), "short");
+    assert_eq!(s.reserved(1, 1, 11), "1 gets [1, 4)");
+    assert_eq!(s.take(2), "[4, 6) and a refill is due");
+    assert_eq!(s.tell(Event::LowWater), "reserve #2: 10 from 11");
+    assert_eq!(s.take(5), "[6, 11)");
+    assert_eq!(s.reserved(2, 11, 21), "");
+    assert_eq!(s.take(1), "[11, 12)");
+}
+
+#[test]
+fn a_range_crosses_from_one_block_into_the_adjacent_one() {
+    let mut s = Script::opened(BlockLen::Fixed(10), 1);
+    s.want(1, 1);
+    s.reserved(1, 1, 11);
+    assert_eq!(s.want(2, 12), "reserve #2: 20 from 11");
+    assert_eq!(s.reserved(2, 11, 31), "2 gets [2, 14)");
+    assert_eq!(s.take(17), "[14, 31) and a refill is due");
+    assert_eq!(s.allocator.observe().tally.burnt.total(), 0);
+}
+
+#[test]
+fn waiting_requests_share_one_reservation_and_are_served_in_their_order() {
+    let mut s = Script::opened(BlockLen::Fixed(1), 1);
+    assert_eq!(s.want(1, 1), "reserve #1: 1 from 1");
+    assert_eq!(s.want(2, 1), "");
+    assert_eq!(s.want(3, 5), "");
+    assert_eq!(s.want(4, 1), "");
+    assert_eq!(s.reserved(1, 1, 2), "1 gets [1, 2); reserve #2: 7 from 2");
+    let served = "2 gets [2, 3); 3 gets [3, 8); 4 gets [8, 9)";
+    assert_eq!(s.reserved(2, 2, 9), served);
+    assert_eq!(s.allocator.observe().held, 0, "nothing is held with a block length of 1");
+}
+
+#[test]
+fn a_hole_before_a_block_is_booked_and_what_is_held_is_spent_first() {
+    let mut s = Script::opened(BlockLen::Fixed(10), 1);
+    s.want(1, 5);
+    assert_eq!(s.reserved(1, 1, 11), "1 gets [1, 6); reserve #2: 10 from 11");
+    assert_eq!(s.reserved(2, 31, 41), "");
+    assert_eq!(s.burnt(Burn::Indeterminate), 20);
+    assert_eq!(s.take(6), "short");
+    assert_eq!(s.take(5), "[6, 11)");
+    assert_eq!(s.want(2, 1), "2 gets [31, 32)");
+    assert_eq!(s.take(1), "[32, 33)");
+}
+
+#[test]
+fn a_range_that_does_not_fit_before_a_hole_burns_what_is_left_there() {
+    let mut s = Script::opened(BlockLen::Fixed(10), 1);
+    s.want(1, 5);
+    s.reserved(1, 1, 11);
+    s.reserved(2, 31, 41);
+    assert_eq!(s.want(2, 8), "2 gets [31, 39); reserve #3: 10 from 41");
+    assert_eq!(s.burnt(Burn::Skipped), 5);
+    assert_eq!(s.reserved(3, 41, 51), "");
+    assert_eq!(s.want(3, 20), "reserve #4: 20 from 51");
+    assert_eq!(s.reserved(4, 90, 110), "3 gets [90, 110); reserve #5: 10 from 110");
+    assert_eq!(s.burnt(Burn::Skipped), 5 + 12);
+}
+
+#[test]
+fn nothing_of_an_attempt_with_an_unknown_outcome_is_used() {
+    let mut s = Script::opened(BlockLen::Fixed(10), 1);
+    assert_eq!(s.want(1, 1), "reserve #1: 10 from 1");
+    assert_eq!(s.failed(1, FailureKind::Indeterminate), "");
+    assert_eq!(s.take(1), "short");
+    assert_eq!(s.allocator.next_wake(), Some(Instant::from_micros(BACKOFF_MIN_US)));
+    assert_eq!(s.after(BACKOFF_MIN_US).tick(), "reserve #2: 10 from 1");
+    assert_eq!(s.reserved(2, 11, 21), "1 gets [11, 12)");
+    assert_eq!(s.burnt(Burn::Indeterminate), 10);
+}
+
+#[test]
+fn failures_are_tried_again_after_growing_pauses_and_the_late_are_told_why() {
+    let mut s = Script::opened(BlockLen::Fixed(10), 1);
+    s.want(1, 1);
+    let mut pauses = Vec::new();
+    for attempt in 1..=7 {
+        assert_eq!(s.failed(attempt, FailureKind::Unavailable), "");
+        let wake = s.allocator.next_wake().unwrap();
+        pauses.push(wake.micros_since(s.now) / 1000);
+        s.now = wake;
+        let told = s.tick();
+        if attempt == 7 {
+            assert_eq!(told, "1 is late: broken");
+        } else {
+            assert_eq!(told, format!("reserve #{}: 10 from 1", attempt + 1));
+        }
+    }
+    assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 370]);
+}
+
+#[test]
+fn a_lost_race_is_tried_again_at_once_but_not_for_ever() {
+    let mut s = Script::opened(BlockLen::Fixed(10), 1);
+    s.want(1, 1);
+    for attempt in 1..=3 {
+        let again = format!("reserve #{}: 10 from 1", attempt + 1);
+        assert_eq!(s.failed(attempt, FailureKind::Conflict), again);
+    }
+    assert_eq!(s.failed(4, FailureKind::Conflict), "");
+    assert!(s.allocator.next_wake().unwrap() > s.now);
+}
+
+#[test]
+fn a_failed_refill_that_nobody_waits_for_is_tried_again() {
+    let mut s = Script::opened(BlockLen::Fixed(10), 1);
+    s.want(1, 5);
+    s.reserved(1, 1, 11);
+    assert_eq!(s.failed(2, FailureKind::Unavailable), "");
+    s.now = s.allocator.next_wake().unwrap();
+    assert_eq!(s.tick(), "reserve #3: 10 from 11");
+    assert_eq!(s.allocator.next_wake(), None, "nothing to wake for while the store is asked");
+}
+
+#[test]
+fn the_last_id_is_issued_and_then_the_sequence_is_exhausted() {
+    let mut s = Script::opened(BlockLen::Fixed(10), ID_MAX - 4);
+    s.want(1, 1);
+    let first = format!("1 gets [{}, {})", ID_MAX - 4, ID_MAX - 3);
+    assert_eq!(s.reserved(1, ID_MAX - 4, MARK_MAX), first);
+    assert_eq!(s.want(2, 5), "2 finds 4 left");
+    assert_eq!(s.take(3), format!("[{}, {})", ID_MAX - 3, ID_MAX));
+    assert_eq!(s.want(3, 1), format!("3 gets [{ID_MAX}, {MARK_MAX})"));
+    assert_eq!(s.want(4, 1), "4 finds 0 left");
+    assert_eq!(s.take(1), "short");
+}
+
+#[test]
+fn a_store_that_says_exhausted_is_believed() {
+    let mut s = Script::opened(BlockLen::Fixed(10), 100);
+    assert_eq!(s.want(1, 1), "reserve #1: 10 from 100");
+    assert_eq!(s.failed(1, FailureKind::Exhausted), "1 finds 0 left");
+    assert_eq!(s.want(2, 1), "2 finds 0 left");
+}
+
+#[test]
+fn a_raise_within_what_is_reserved_needs_no_store() {
+    let mut s = Script::opened(BlockLen::Fixed(10), 1);
+    s.want(1, 1);
+    s.reserved(1, 1, 11);
+    assert_eq!(s.raise(2, 2), "2 is raised");
+    assert_eq!(s.raise(3, 5), "3 is raised");
+    assert_eq!(s.burnt(Burn::Raise), 3);
+    assert_eq!(s.raise(4, 4), "4 would lower 5");
+    assert_eq!(s.take(1), "[5, 6) and a refill is due");
+    assert_eq!(s.raise(5, 11), "5 is raised");
+    assert_eq!(s.take(1), "short");
+}
+
+#[test]
+fn a_raise_beyond_what_is_reserved_is_durable_before_it_is_acknowledged() {
+    let mut s = Script::opened(BlockLen::Fixed(10), 1);
+    s.want(1, 1);
+    s.reserved(1, 1, 11);
+    assert_eq!(s.raise(2, 5001), "raise #2 to 5001");
+    assert_eq!(s.take(1), "[2, 3)", "what is held may be issued until the raise is answered");
+    assert_eq!(s.tell(Event::Raised(AttemptId(2), 5001)), "2 is raised");
+    assert_eq!(s.take(1), "short");
+    assert_eq!(s.burnt(Burn::Raise), 8);
+    assert_eq!(s.allocator.observe().last, Some(5000));
+    assert_eq!(s.want(3, 1), "reserve #3: 10 from 5001");
+    assert_eq!(s.reserved(3, 5001, 5011), "3 gets [5001, 5002)");
+}
+
+#[test]
+fn a_raise_whose_requester_has_gone_still_counts() {
+    let mut s = Script::opened(BlockLen::Fixed(10), 1);
+    assert_eq!(s.raise(1, 100), "raise #1 to 100");
+    assert_eq!(s.after(TIMEOUT_US).tick(), "1 is late");
+    assert_eq!(s.raise(2, 50), "");
+    assert_eq!(s.tell(Event::Raised(AttemptId(1), 100)), "2 would lower 100");
+}
+
+#[test]
+fn a_clean_stop_hands_back_what_was_not_issued() {
+    let mut s = Script::opened(BlockLen::Fixed(10), 1);
+    s.want(1, 3);
+    s.reserved(1, 1, 11);
+    s.take(1);
+    assert_eq!(s.tell(Event::Stop), "hand back #2 [5, 11)");
+    assert_eq!(s.take(1), "short");
+    assert_eq!(s.want(2, 1), "2 is told to stop");
+    assert_eq!(s.tell(Event::HandedBack(AttemptId(2), true)), "ended");
+    assert_eq!(s.allocator.observe().tally.burnt.total(), 0);
+}
+
+#[test]
+fn a_stop_that_reserved_nothing_asks_nothing() {
+    assert_eq!(Script::new(BlockLen::Auto).tell(Event::Stop), "ended");
+    assert_eq!(Script::opened(BlockLen::Auto, 7).tell(Event::Stop), "ended");
+}
+
+#[test]
+fn a_stop_serves_those_who_wait_first() {
+    let mut s = Script::opened(BlockLen::Fixed(10), 1);
+    s.want(1, 3);
+    assert_eq!(s.tell(Event::Stop), "");
+    assert_eq!(s.reserved(1, 1, 11), "1 gets [1, 4); hand back #2 [4, 11)");
+}
+
+#[test]
+fn a_stop_with_a_failing_store_does_not_wait() {
+    let mut s = Script::opened(BlockLen::Fixed(10), 1);
+    s.want(1, 3);
+    s.tell(Event::Stop);
+    let told = s.failed(1, FailureKind::Unavailable);
+    assert_eq!(told, "1 is late: broken; hand back #2 [1, 1)");
+}
+
+#[test]
+fn handing_back_is_never_repeated() {
+    let mut s = Script::opened(BlockLen::Fixed(10), 1);
+    s.want(1, 3);
+    s.reserved(1, 1, 11);
+    assert_eq!(s.tell(Event::Stop), "hand back #2 [4, 11)");
+    assert_eq!(s.failed(2, FailureKind::Indeterminate), "ended");
+    assert_eq!(s.burnt(Burn::Stop), 7);
+    assert_eq!(s.after(TIMEOUT_US).tick(), "");
+}
+
+#[test]
+fn only_the_last_block_can_be_handed_back() {
+    let mut s = Script::opened(BlockLen::Fixed(10), 1);
+    s.want(1, 5);
+    s.reserved(1, 1, 11);
+    s.reserved(2, 31, 41);
+    assert_eq!(s.tell(Event::Stop), "hand back #3 [31, 41)");
+    assert_eq!(s.burnt(Burn::Stop), 5);
+}
+
+#[test]
+fn a_store_that_goes_back_stops_the_sequence() {
+    let mut s = Script::opened(BlockLen::Fixed(10), 1);
+    s.want(1, 4);
+    s.reserved(1, 1, 11);
+    s.want(2, 20);
+    assert_eq!(s.reserved(2, 3, 33), "2 is refused: Corrupt");
+    assert_eq!(s.take(1), "short");
+    assert_eq!(s.want(3, 1), "3 is refused: Corrupt");
+    assert_eq!(s.raise(4, 1000), "4 is refused: Corrupt");
+    assert_eq!(s.burnt(Burn::Broken), 6);
+    assert_eq!(s.tell(Event::Stop), "ended");
+}
+
+#[test]
+fn failures_that_waiting_does_not_mend_stop_the_sequence() {
+    for kind in [FailureKind::Fenced, FailureKind::Invalid, FailureKind::Corrupt] {
+        let mut s = Script::opened(BlockLen::Fixed(10), 1);
+        s.want(1, 1);
+        assert_eq!(s.failed(1, kind), format!("1 is refused: {kind:?}"));
+        assert_eq!(s.want(2, 1), format!("2 is refused: {kind:?}"));
+        assert_eq!(s.allocator.next_wake(), None);
+    }
+}
+
+#[test]
+fn a_sequence_that_does_not_exist_ends() {
+    let mut s = Script::new(BlockLen::Auto);
+    s.want(1, 1);
+    assert_eq!(s.failed(0, FailureKind::NotFound), "1 is refused: NotFound; ended");
+    assert_eq!(s.want(2, 1), "2 is told to stop");
+}
+
+#[test]
+fn those_who_left_are_not_served_and_burn_nothing() {
+    let mut s = Script::opened(BlockLen::Fixed(1), 1);
+    s.want(1, 1);
+    s.want(2, 1);
+    s.allocator.abandon(|request| *request == 1);
+    assert_eq!(s.reserved(1, 1, 2), "2 gets [1, 2)");
+    assert_eq!(s.tell(Event::Undelivered(Block::new(1, 2).unwrap())), "");
+    assert_eq!(s.burnt(Burn::Abandoned), 1);
+    assert_eq!(s.allocator.observe().tally.issued, 0);
+}
+
+#[test]
+fn the_late_in_front_give_way_to_those_behind() {
+    let mut s = Script::opened(BlockLen::Fixed(10), 1);
+    s.want(1, 1);
+    s.reserved(1, 1, 11);
+    assert_eq!(s.want(2, 500), "reserve #2: 500 from 11");
+    assert_eq!(s.after(TIMEOUT_US / 2).want(3, 4), "");
+    assert_eq!(s.after(TIMEOUT_US / 2).tick(), "2 is late; 3 gets [2, 6)");
+}
+
+#[test]
+fn what_a_crash_may_have_burnt_is_known_at_the_next_start() {
+    let mut s = Script::new(BlockLen::Auto);
+    s.tick();
+    let record = Record { mark: 1000, spent: 936, ..Record::new(Definition::default()) };
+    s.tell(Event::Opened(AttemptId(0), record));
+    assert_eq!(s.burnt(Burn::Crash), 64);
+    assert_eq!(s.allocator.observe().last, None, "nobody knows which was the last");
+}
+
+#[test]
+fn more_than_may_wait_are_refused() {
+    let mut s = Script::opened(BlockLen::Fixed(10), 1);
+    for request in 0..u32::try_from(WAITING_MAX).unwrap() {
+        assert_ne!(s.want(request, 1), format!("{request} is too many"));
+    }
+    assert_eq!(s.want(70_000, 1), "70000 is too many");
+}
