@@ -501,8 +501,9 @@ impl<R> Allocator<R> {
                 self.settle(out);
             }
             FailureKind::NotFound if matches!(question, Question::Open) => {
-                self.refuse_all(&Refusal::Store(failure), out);
-                self.life = Life::Ended;
+                self.refuse_all(&Refusal::Store(failure.clone()), out);
+                // Whoever is on the way is refused for the same reason.
+                self.life = Life::Broken(failure);
                 out.push(Action::Ended);
             }
             FailureKind::Fenced

@@ -9,8 +9,12 @@
 
 pub mod clock;
 pub mod error;
+pub mod http;
 pub mod limits;
+pub mod metrics;
 mod owner;
 pub mod resp;
+pub mod server;
 pub mod sequence;
 pub mod service;
+mod stopping;

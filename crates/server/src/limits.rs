@@ -15,8 +15,11 @@ pub const RESP_ARGS_MAX: usize = 1024;
 /// The longest argument of a RESP command in bytes.
 pub const RESP_ARG_LEN_MAX: usize = 64 * 1024;
 
-/// The longest RESP command in bytes, all its arguments together; also the longest inline command.
+/// The longest RESP command in bytes, all its arguments together.
 pub const RESP_COMMAND_LEN_MAX: usize = 256 * 1024;
+
+/// The longest inline command of RESP in bytes, as in redis-server.
+pub const RESP_INLINE_LEN_MAX: usize = 64 * 1024;
 
 /// How much a RESP connection reads at a time, in bytes.
 pub const RESP_READ_LEN: usize = 16 * 1024;

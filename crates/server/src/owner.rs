@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::limits::OWNER_QUEUE_LEN;
 use crate::sequence::{Reply, Request, Sequence};
 use crate::service::StoreTimes;
+use crate::stopping::stopped;
 
 /// A question to the store on its way, as the event that it will be.
 type Asked = Pin<Box<dyn Future<Output = Event<Reply>> + Send>>;
@@ -66,6 +67,11 @@ impl Owner {
                 () = sleep_until(self.clock, wake) => Event::Tick,
             };
             ended = self.tell(event, &mut asked);
+        }
+        // Whoever asked meanwhile is told the reason. Later ones find the queue closed.
+        self.requests.close();
+        while let Ok(request) = self.requests.try_recv() {
+            self.tell(event_of(request), &mut asked);
         }
     }
 
@@ -160,12 +166,6 @@ async fn answer(asked: &mut Option<Asked>) -> Event<Reply> {
         Some(question) => question.await,
         None => std::future::pending().await,
     }
-}
-
-/// Ready when the server stops.
-async fn stopped(stopping: &mut watch::Receiver<bool>) {
-    // The service that could say so is gone: that is a stop as well.
-    drop(stopping.wait_for(|stop| *stop).await);
 }
 
 async fn sleep_until(clock: Clock, wake: Option<ticketd_core::time::Instant>) {

@@ -12,7 +12,7 @@ use ticketd_core::definition::{BlockLen, Definition};
 use ticketd_core::limits::{AUTO_BLOCK_LEN_MAX, AUTO_BLOCK_LEN_MIN, ID_MAX};
 use ticketd_core::name::Name;
 use ticketd_core::time::Instant;
-use ticketd_store::{Sizes, Store};
+use ticketd_store::{Sizes, Store, StoreError};
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::Clock;
@@ -236,7 +236,7 @@ impl Service {
             match self.open(name)?.next(count, deadline).await {
                 Ok(block) => return Ok(block),
                 Err(NoAnswer::Refused(refusal)) => return Err(refusal.into()),
-                Err(NoAnswer::Closed) => self.check_reopening(deadline).await?,
+                Err(NoAnswer::Closed) => self.check_reopening(name, deadline).await?,
             }
         }
     }
@@ -254,19 +254,31 @@ impl Service {
             match self.open(name)?.raise(to + 1, deadline).await {
                 Ok(()) => return Ok(()),
                 Err(NoAnswer::Refused(refusal)) => return Err(refusal.into()),
-                Err(NoAnswer::Closed) => self.check_reopening(deadline).await?,
+                Err(NoAnswer::Closed) => self.check_reopening(name, deadline).await?,
             }
         }
     }
 
     /// A request met an owner that was ending. It may try again while there is time.
-    async fn check_reopening(&self, deadline: Instant) -> Result<(), ServiceError> {
+    async fn check_reopening(&self, name: &Name, deadline: Instant) -> Result<(), ServiceError> {
         if *self.stopping.borrow() {
             return Err(ServiceError::stopping());
         }
-        if self.clock.now() >= deadline {
+        let left = Duration::from_micros(deadline.micros_since(self.clock.now()));
+        let late = || {
             let message = "the sequence could not be opened in time; try again";
-            return Err(ServiceError::new(ErrorKind::Unavailable, message));
+            ServiceError::new(ErrorKind::Unavailable, message)
+        };
+        if left.is_zero() {
+            return Err(late());
+        }
+        // An owner ends by itself if there is no such sequence, perhaps before it saw this
+        // request. Opening it over and over would then only ever find the same.
+        if !self.settings.auto_create {
+            let record = tokio::time::timeout(left, self.store.read(name)).await;
+            if record.map_err(|_| late())??.is_none() {
+                return Err(StoreError::not_found(name).into());
+            }
         }
         tokio::task::yield_now().await;
         Ok(())
@@ -328,6 +340,19 @@ impl Service {
                 .unwrap_or_else(|| Info::closed(name, &record, self.settings.block_len))
         };
         Ok(records.into_iter().map(info).collect())
+    }
+
+    /// Up to `limit` names after `after`, in byte order.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub async fn names(
+        &self,
+        after: Option<&Name>,
+        limit: usize,
+    ) -> Result<Vec<Name>, ServiceError> {
+        let records = self.store.list(after, limit.min(LIST_PAGE_MAX)).await?;
+        Ok(records.into_iter().map(|(name, _)| name).collect())
     }
 
     /// What there is to see of all sequences that are open on this server.

@@ -78,3 +78,38 @@ pub trait Store: Send + Sync + 'static {
     /// The reason, with the way out.
     fn health(&self) -> Result<(), StoreError>;
 }
+
+/// A shared store is a store.
+impl<S: Store> Store for std::sync::Arc<S> {
+    fn read(&self, name: &Name) -> Answer<'_, Option<Record>> {
+        (**self).read(name)
+    }
+
+    fn create(&self, name: &Name, definition: Definition) -> Answer<'_, Record> {
+        (**self).create(name, definition)
+    }
+
+    fn list(&self, after: Option<&Name>, limit: usize) -> Answer<'_, Vec<(Name, Record)>> {
+        (**self).list(after, limit)
+    }
+
+    fn reserve(&self, name: &Name, asked: Reserve) -> Answer<'_, Block> {
+        (**self).reserve(name, asked)
+    }
+
+    fn raise(&self, name: &Name, floor: u64) -> Answer<'_, u64> {
+        (**self).raise(name, floor)
+    }
+
+    fn hand_back(&self, name: &Name, unissued: HandBack) -> Answer<'_, bool> {
+        (**self).hand_back(name, unissued)
+    }
+
+    fn sizes(&self) -> Sizes {
+        (**self).sizes()
+    }
+
+    fn health(&self) -> Result<(), StoreError> {
+        (**self).health()
+    }
+}

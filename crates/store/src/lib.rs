@@ -5,10 +5,14 @@
 
 #![warn(missing_docs)]
 
+pub mod conformance;
 mod contract;
+pub mod embedded;
 mod error;
+pub mod liar;
 mod memory;
 
 pub use contract::{Answer, Sizes, Store};
+pub use embedded::Embedded;
 pub use error::StoreError;
 pub use memory::Memory;

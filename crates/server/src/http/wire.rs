@@ -1,0 +1,384 @@
+//! What goes over the wire in JSON, both ways: pure data.
+//!
+//! Numbers that can be above 2^53 are strings, because JavaScript loses digits there.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::de::{self, Deserializer, Unexpected, Visitor};
+use serde::{Deserialize, Serialize};
+use ticketd_core::allocator::{Burn, Tally};
+use ticketd_core::block::Block;
+use ticketd_core::definition::{BlockLen, Definition, Kind};
+use ticketd_core::limits::ID_MAX;
+use ticketd_core::name::Name;
+use utoipa::ToSchema;
+
+use super::document::{block_len_schema, to_schema};
+use super::problem::Problem;
+use crate::sequence::Info;
+
+/// What a sequence is a source of.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = Kind)]
+pub(super) enum KindWord {
+    /// 64-bit integers counted up from 1, in strict order.
+    Ticket,
+}
+
+impl From<Kind> for KindWord {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Ticket => Self::Ticket,
+        }
+    }
+}
+
+impl From<KindWord> for Kind {
+    fn from(word: KindWord) -> Self {
+        match word {
+            KindWord::Ticket => Self::Ticket,
+        }
+    }
+}
+
+/// A range of IDs, each of them given to this client alone.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct NextIds {
+    /// The sequence that they are of.
+    #[schema(example = "notes")]
+    sequence: String,
+    kind: KindWord,
+    /// How many.
+    #[schema(minimum = 1, maximum = 1_000_000, example = 10)]
+    count: u64,
+    /// The first.
+    #[schema(pattern = "^[0-9]{1,19}$", example = "101")]
+    first: String,
+    /// The last.
+    #[schema(pattern = "^[0-9]{1,19}$", example = "110")]
+    last: String,
+    /// How far each is from the one before.
+    #[schema(pattern = "^[0-9]{1,19}$", example = "1")]
+    step: String,
+}
+
+impl NextIds {
+    pub(super) fn new(name: &Name, kind: Kind, ids: Block) -> Self {
+        Self {
+            sequence: name.to_string(),
+            kind: kind.into(),
+            count: ids.len(),
+            first: ids.start().to_string(),
+            last: (ids.end() - 1).to_string(),
+            step: "1".to_owned(),
+        }
+    }
+}
+
+/// What there is to see of a sequence. What it says of issued, burnt and held IDs is of this
+/// server since it opened the sequence.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SequenceInfo {
+    /// Its name.
+    #[schema(example = "notes")]
+    sequence: String,
+    kind: KindWord,
+    /// The order that its IDs keep. `strict`: if one was answered before another was asked for,
+    /// it is smaller.
+    #[schema(example = "strict")]
+    order: &'static str,
+    /// The block length in force: `auto` follows demand; otherwise a number of IDs.
+    #[schema(pattern = "^(auto|[0-9]{1,8})$", example = "auto")]
+    block_len: String,
+    /// The last ID issued by this server or given up by a raise; `null` if it cannot know.
+    #[schema(required = true, pattern = "^[0-9]{1,19}$", example = "110")]
+    last: Option<String>,
+    /// The first ID never yet reserved, as far as this server knows.
+    #[schema(pattern = "^[0-9]{1,19}$", example = "165")]
+    high_water_mark: String,
+    /// IDs that can still be issued.
+    #[schema(pattern = "^[0-9]{1,19}$", example = "9223372036854775697")]
+    left: String,
+    /// IDs given to clients.
+    #[schema(pattern = "^[0-9]{1,20}$", example = "110")]
+    issued: String,
+    /// IDs reserved and never to be issued, by reason.
+    #[schema(example = json!({
+        "abandoned": "0", "broken": "0", "crash": "54", "indeterminate": "0", "raise": "0",
+        "skipped": "0", "stop": "0"
+    }))]
+    burnt: BTreeMap<&'static str, String>,
+    /// IDs reserved and not yet issued.
+    #[schema(pattern = "^[0-9]{1,20}$", example = "54")]
+    held: String,
+    /// Requests that wait now.
+    #[schema(minimum = 0, example = 0)]
+    waiting: u64,
+    /// IDs issued per second, a mean that favours the last minute.
+    #[schema(minimum = 0, example = 1000.5)]
+    rate_per_second: f64,
+    /// How many seconds the IDs left last at that rate; `null` if for ever.
+    #[schema(required = true, minimum = 0, example = 9.218e15)]
+    lasts_seconds: Option<f64>,
+    /// The same, for people.
+    #[schema(required = true, example = "292 million years")]
+    lasts: Option<String>,
+}
+
+impl SequenceInfo {
+    pub(super) fn new(info: &Info) -> Self {
+        // A sequence that is not open has issued and burnt nothing here.
+        let tally = info.open.map_or_else(Tally::default, |seen| seen.tally);
+        let burnt = |reason: Burn| (reason.as_str(), tally.burnt.get(reason).to_string());
+        Self {
+            sequence: info.name.to_string(),
+            kind: info.kind.into(),
+            order: info.kind.order(),
+            block_len: info.block_len.to_string(),
+            last: info.last.map(|id| id.to_string()),
+            high_water_mark: info.mark.to_string(),
+            left: info.left.to_string(),
+            issued: tally.issued.to_string(),
+            burnt: Burn::ALL.map(burnt).into_iter().collect(),
+            held: info.open.map_or(0, |seen| seen.held).to_string(),
+            waiting: info.open.map_or(0, |seen| seen.waiting as u64),
+            rate_per_second: info.per_second,
+            lasts_seconds: info.lasts.map(|lasts| lasts.as_secs_f64()),
+            lasts: info.lasts.map(for_people),
+        }
+    }
+}
+
+/// One page of sequences.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SequencePage {
+    /// The sequences, by name in byte order.
+    pub(super) sequences: Vec<SequenceInfo>,
+    /// What to give as `after` for the next page; `null` if this is the last.
+    #[schema(required = true, example = "notes")]
+    pub(super) next_after: Option<String>,
+}
+
+/// What is chosen about a new sequence. Without a body all is as the server's settings say.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CreateSequence {
+    /// What an ID is; `ticket` if not given.
+    kind: Option<KindWord>,
+    /// How many IDs are reserved at a time: `auto` follows demand. If not given, the server's
+    /// setting holds.
+    #[schema(schema_with = block_len_schema)]
+    block_len: Option<Numeral>,
+}
+
+impl CreateSequence {
+    /// What it asks for.
+    pub(super) fn definition(self) -> Result<Definition, Problem> {
+        let read = |numeral: Numeral| numeral.0.parse::<BlockLen>().map_err(Problem::invalid);
+        Ok(Definition {
+            kind: self.kind.map_or_else(Kind::default, Kind::from),
+            block_len: self.block_len.map(read).transpose()?,
+        })
+    }
+}
+
+/// How far to raise.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RaiseSequence {
+    /// Nothing at or below it is issued from then on.
+    // Required; an `Option` so that a missing body and a missing field are the same mistake.
+    #[schema(required = true, schema_with = to_schema)]
+    to: Option<Numeral>,
+}
+
+impl RaiseSequence {
+    /// The last ID to skip: at most [`ID_MAX`].
+    pub(super) fn to(&self) -> Result<u64, Problem> {
+        let text = self.to.as_ref().map_or("", |numeral| numeral.0.as_str());
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        match text.parse::<u64>() {
+            Ok(to) if digits && to <= ID_MAX => Ok(to),
+            _ => Err(Problem::invalid(format!(
+                "the body says how far: {{\"to\": \"N\"}} with a whole number from 0 to {ID_MAX}"
+            ))),
+        }
+    }
+}
+
+/// How far a sequence was raised.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Raised {
+    /// The sequence.
+    #[schema(example = "notes")]
+    sequence: String,
+    /// The smallest ID that can come next; `null` if there is none left.
+    #[schema(required = true, pattern = "^[0-9]{1,19}$", example = "5001")]
+    next: Option<String>,
+}
+
+impl Raised {
+    pub(super) fn new(name: &Name, to: u64) -> Self {
+        let next = (to < ID_MAX).then(|| (to + 1).to_string());
+        Self {
+            sequence: name.to_string(),
+            next,
+        }
+    }
+}
+
+/// A body without fields, for what takes none.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nothing {}
+
+/// That the process lives.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Health {
+    /// `ok`.
+    #[schema(example = "ok")]
+    pub(super) status: &'static str,
+    /// The version of this server.
+    #[schema(example = "0.1.0")]
+    pub(super) version: &'static str,
+    /// Where it listens for RESP.
+    #[schema(example = "127.0.0.1:7117")]
+    pub(super) resp: String,
+    /// Where it listens for HTTP.
+    #[schema(example = "127.0.0.1:7118")]
+    pub(super) http: String,
+    /// Seconds since it started.
+    #[schema(minimum = 0, example = 86_400)]
+    pub(super) uptime_seconds: u64,
+}
+
+/// That this server can issue IDs.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Readiness {
+    /// `ready`.
+    #[schema(example = "ready")]
+    pub(super) status: &'static str,
+}
+
+/// A number as text, from a JSON string or a whole JSON number. What it may be is up to its
+/// reader.
+#[derive(Debug)]
+struct Numeral(String);
+
+impl<'de> Deserialize<'de> for Numeral {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+
+        impl Visitor<'_> for Reader {
+            type Value = Numeral;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or a whole number")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Numeral, E> {
+                Ok(Numeral(text.to_owned()))
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Numeral, E> {
+                Ok(Numeral(number.to_string()))
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Numeral, E> {
+                Ok(Numeral(number.to_string()))
+            }
+
+            // To JSON, 5.0 and 5e3 are whole numbers too. The parser may be off by a little in the
+            // last of a float's sixteen digits, so a number is taken only if that cannot matter.
+            fn visit_f64<E: de::Error>(self, number: f64) -> Result<Numeral, E> {
+                if number.fract() == 0.0 && number.abs() <= 1e12 {
+                    return Ok(Numeral((number as i64).to_string()));
+                }
+                Err(E::invalid_type(Unexpected::Float(number), &self))
+            }
+        }
+
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+/// A time in the largest unit that it has at least one of, rounded: "3 days", "292 thousand
+/// years".
+fn for_people(time: Duration) -> String {
+    // In seconds; a year is the mean one of 365.25 days.
+    const UNITS: [(f64, &str, &str); 8] = [
+        (31_557_600e9, "billion years", "billion years"),
+        (31_557_600e6, "million years", "million years"),
+        (31_557_600e3, "thousand years", "thousand years"),
+        (31_557_600.0, "year", "years"),
+        (86_400.0, "day", "days"),
+        (3600.0, "hour", "hours"),
+        (60.0, "minute", "minutes"),
+        (1.0, "second", "seconds"),
+    ];
+    let seconds = time.as_secs_f64();
+    match UNITS.into_iter().find(|(length, ..)| seconds >= *length) {
+        Some((length, one, many)) => {
+            let amount = (seconds / length).round();
+            format!("{amount} {}", if amount == 1.0 { one } else { many })
+        }
+        None => "less than a second".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_in_their_largest_unit() {
+        let cases = [
+            (0.0, "less than a second"),
+            (0.99, "less than a second"),
+            (1.2, "1 second"),
+            (59.0, "59 seconds"),
+            (60.0, "1 minute"),
+            (7200.0, "2 hours"),
+            (3.0 * 86_400.0, "3 days"),
+            (400.0 * 86_400.0, "1 year"),
+            (9_223_372_036_854_775_807.0 / 1e6, "292 thousand years"),
+            (9_223_372_036_854_775_807.0 / 1e3, "292 million years"),
+            (9_223_372_036_854_775_807.0, "292 billion years"),
+        ];
+        for (seconds, told) in cases {
+            assert_eq!(
+                for_people(Duration::from_secs_f64(seconds)),
+                told,
+                "{seconds}"
+            );
+        }
+        assert_eq!(for_people(Duration::MAX), "585 billion years");
+    }
+
+    #[test]
+    fn a_numeral_is_a_string_or_a_whole_number() {
+        let read = |text: &str| serde_json::from_str::<Numeral>(text).map(|numeral| numeral.0);
+        assert_eq!(read("\"7\"").unwrap(), "7");
+        assert_eq!(
+            read("18446744073709551615").unwrap(),
+            "18446744073709551615"
+        );
+        assert_eq!(read("-1").unwrap(), "-1");
+        assert_eq!(read("5e3").unwrap(), "5000");
+        assert_eq!(read("1000000000000.0").unwrap(), "1000000000000");
+        for bad in [
+            "1.5",
+            "1e30",
+            "true",
+            "null",
+            "[1]",
+            "{}",
+            "1000000000000000000000000000000",
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The HTTP endpoints over real sockets: each line of the contract, asked for as a client would.
+
+mod answers;
+mod document;
+mod failures;
+mod lists;
+mod metrics;
+mod refusals;
+mod support;

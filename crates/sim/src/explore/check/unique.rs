@@ -1,0 +1,19 @@
+//! No ID is issued twice: by any life of the server, to any client, or by anybody else.
+
+use ticketd_core::block::Block;
+
+use super::intervals::Intervals;
+
+/// All IDs of one sequence that were ever issued.
+#[derive(Debug, Default)]
+pub(super) struct Unique {
+    issued: Intervals,
+}
+
+impl Unique {
+    pub(super) fn issue(&mut self, block: Block) -> Result<(), String> {
+        self.issued.add(block).map_err(|(start, end)| {
+            format!("{block} is issued, but IDs of [{start}, {end}) were issued before")
+        })
+    }
+}

@@ -1,0 +1,100 @@
+//! The ticket server inside the simulation: the service that every protocol calls, over a store
+//! in memory, and a dispenser per table that hands its tickets out over a channel.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+use ticketd_core::count::Count;
+use ticketd_core::name::Name;
+use ticketd_server::clock::Clock;
+use ticketd_server::error::ServiceError;
+use ticketd_server::sequence::Sequence;
+use ticketd_server::service::{Service, ServiceSettings};
+use ticketd_store::{Memory, Store};
+use tokio::runtime::{Builder, Handle, Runtime};
+
+/// How long the end of a run waits for the owner tasks. They have nothing to wait for.
+const STOP_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A service with a runtime for its owner tasks.
+#[derive(Debug)]
+pub struct Local {
+    service: Arc<Service>,
+    runtime: Runtime,
+}
+
+impl Local {
+    /// A service over a new store in memory.
+    ///
+    /// # Errors
+    /// If the system has no thread left for it.
+    pub fn start() -> io::Result<Self> {
+        Self::over(Arc::new(Memory::new()))
+    }
+
+    /// A service over `store`.
+    ///
+    /// # Errors
+    /// As [`Local::start`].
+    pub fn over(store: Arc<dyn Store>) -> io::Result<Self> {
+        // One worker is enough for refills; the tickets are taken on the dispensers' threads.
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_time().build()?;
+        let service = Service::new(store, ServiceSettings::default(), Clock::start());
+        Ok(Self { service, runtime })
+    }
+
+    /// A dispenser of tickets for `table`.
+    pub(super) fn dispenser(&self, table: &Name) -> Dispenser {
+        Dispenser {
+            service: Arc::clone(&self.service),
+            runtime: self.runtime.handle().clone(),
+            table: table.clone(),
+            sequence: None,
+        }
+    }
+
+    /// How many IDs of `table` the service knows to be lost.
+    pub(super) fn burnt(&self, table: &Name) -> u64 {
+        let sequence = self.service.opened(table.as_str());
+        let info = sequence.and_then(|sequence| sequence.info(self.service.clock().now()));
+        info.and_then(|info| info.open).map_or(0, |open| open.tally.burnt.total())
+    }
+
+    /// Ends the service. Returns whether it ended in time.
+    pub(super) fn stop(&self) -> bool {
+        self.runtime.block_on(self.service.stop(STOP_TIMEOUT))
+    }
+}
+
+/// Takes tickets of one table from the service, one after the other.
+pub(super) struct Dispenser {
+    service: Arc<Service>,
+    runtime: Handle,
+    table: Name,
+    sequence: Option<Arc<Sequence>>,
+}
+
+impl Dispenser {
+    /// Hands tickets out until nobody takes them any more.
+    pub(super) fn run(mut self, hatch: &Sender<u64>) -> Result<(), ServiceError> {
+        loop {
+            let ticket = self.next()?;
+            if hatch.send(ticket).is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The next ticket: from memory as a rule, and when the block is spent by way of the owner.
+    fn next(&mut self) -> Result<u64, ServiceError> {
+        if let Some(block) = self.sequence.as_ref().and_then(|sequence| sequence.take(1)) {
+            return Ok(block.start());
+        }
+        let asked = self.service.next(&self.table, Count::ONE);
+        let block = self.runtime.block_on(asked)?;
+        self.sequence = self.service.opened(self.table.as_str());
+        Ok(block.start())
+    }
+}

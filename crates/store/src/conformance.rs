@@ -1,0 +1,459 @@
+//! The contract of [`Store`] as named cases. Every implementation passes them, by itself and, with
+//! its lies smoothed by [`crate::liar::Patient`], behind the [`crate::liar`].
+//!
+//! The cases ask no more than the contract says: gaps are legal, blocks may be shorter than asked.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use ticketd_core::block::Block;
+use ticketd_core::definition::{BlockLen, Definition};
+use ticketd_core::failure::FailureKind;
+use ticketd_core::limits::{ID_MAX, ID_MIN, MARK_MAX, NAME_LEN_MAX};
+use ticketd_core::name::Name;
+use ticketd_core::record::{HandBack, Record, Reserve};
+
+use crate::contract::Store;
+use crate::error::StoreError;
+
+/// What the cases may rely on beyond the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nature {
+    /// Calls succeed unless they say why not, and are applied once.
+    Direct,
+    /// Calls were perhaps repeated behind the scenes: blocks may be burnt on the way, and a
+    /// hand-back may be given up.
+    Retried,
+}
+
+macro_rules! cases {
+    ($($case:ident),* $(,)?) => {
+        /// The names of all cases, in the order in which they run.
+        pub const CASES: &[&str] = &[$(stringify!($case)),*];
+
+        /// Runs every case on a store of its own, made by `make`, which must be empty.
+        ///
+        /// # Panics
+        /// If a case fails; its name goes to standard error.
+        pub async fn run_all<S, F>(nature: Nature, make: impl Fn() -> F)
+        where
+            S: Store,
+            F: Future<Output = S>,
+        {
+            $({
+                let _named = Named(stringify!($case));
+                $case(Arc::new(make().await), nature).await;
+            })*
+        }
+    };
+}
+
+cases![
+    a_new_sequence_starts_at_one_and_is_read_back,
+    creating_twice_returns_the_first,
+    blocks_rise_and_are_disjoint,
+    a_floor_is_respected,
+    the_mark_is_the_end_of_the_last_block,
+    the_last_block_is_short_and_then_nothing_is_left,
+    a_raise_is_a_maximum,
+    what_is_handed_back_comes_again,
+    only_the_last_holder_can_hand_back,
+    a_sequence_that_was_not_made_is_not_found,
+    lists_are_in_order_and_in_pages,
+    concurrent_reservers_get_disjoint_blocks,
+    sequences_do_not_touch_each_other,
+    a_dropped_call_happens_once_or_not_at_all,
+    an_error_leaves_others_intact,
+    the_longest_name_is_kept_whole,
+    a_working_store_is_healthy,
+];
+
+/// Says which case was running when it panicked.
+struct Named(&'static str);
+
+impl Drop for Named {
+    #[expect(
+        clippy::print_stderr,
+        reason = "the panic itself does not name the case"
+    )]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("conformance case failed: {}", self.0);
+        }
+    }
+}
+
+fn name(text: &str) -> Name {
+    Name::new(text).expect("the names of the cases are good")
+}
+
+fn ask(floor: u64, len: u64) -> Reserve {
+    Reserve {
+        floor,
+        len,
+        spent: ID_MIN,
+    }
+}
+
+async fn made(store: &impl Store, text: &str) -> Name {
+    let name = name(text);
+    ok("create", store.create(&name, Definition::default()).await);
+    name
+}
+
+async fn reserved(store: &impl Store, name: &Name, floor: u64, len: u64) -> Block {
+    let block = ok("reserve", store.reserve(name, ask(floor, len)).await);
+    assert!(block.len() <= len, "{block} is longer than asked: {len}");
+    assert!(
+        block.start() >= floor,
+        "{block} starts below the floor {floor}"
+    );
+    block
+}
+
+async fn record_of(store: &impl Store, name: &Name) -> Record {
+    ok("read", store.read(name).await).expect("the sequence was made")
+}
+
+fn ok<T>(what: &str, result: Result<T, StoreError>) -> T {
+    result.unwrap_or_else(|e| panic!("{what} failed as {:?}: {}", e.kind, e.to_failure()))
+}
+
+fn kind_of<T>(what: &str, result: Result<T, StoreError>) -> FailureKind {
+    match result {
+        Ok(_) => panic!("{what} did not fail"),
+        Err(error) => error.kind,
+    }
+}
+
+fn assert_disjoint(blocks: &mut [Block]) {
+    blocks.sort_by_key(|block| block.start());
+    for pair in blocks.windows(2) {
+        assert!(
+            pair[0].end() <= pair[1].start(),
+            "{} and {} overlap",
+            pair[0],
+            pair[1]
+        );
+    }
+}
+
+async fn a_new_sequence_starts_at_one_and_is_read_back<S: Store>(store: Arc<S>, _: Nature) {
+    let name = name("notes");
+    assert_eq!(ok("read", store.read(&name).await), None);
+    let definition = Definition {
+        block_len: Some(BlockLen::Fixed(7)),
+        ..Definition::default()
+    };
+    let made = ok("create", store.create(&name, definition).await);
+    assert_eq!(made, Record::new(definition));
+    assert_eq!(record_of(&*store, &name).await, made);
+    assert!(store.sizes().sequences <= 1);
+}
+
+async fn creating_twice_returns_the_first<S: Store>(store: Arc<S>, _: Nature) {
+    let name = name("notes");
+    let first = Definition {
+        block_len: Some(BlockLen::Fixed(7)),
+        ..Definition::default()
+    };
+    let second = Definition {
+        block_len: Some(BlockLen::Auto),
+        ..Definition::default()
+    };
+    ok("create", store.create(&name, first).await);
+    let block = reserved(&*store, &name, 1, 10).await;
+    let again = ok("create", store.create(&name, second).await);
+    assert_eq!(again.definition, first);
+    assert!(
+        again.mark >= block.end(),
+        "creating again must not lower the mark"
+    );
+}
+
+async fn blocks_rise_and_are_disjoint<S: Store>(store: Arc<S>, nature: Nature) {
+    let name = made(&*store, "notes").await;
+    let mut reached = ID_MIN;
+    for len in [1, 7, 1, 1000, 3, 64] {
+        let block = reserved(&*store, &name, 1, len).await;
+        assert!(block.start() >= reached, "{block} starts below {reached}");
+        reached = block.end();
+    }
+    if nature == Nature::Direct {
+        assert!(record_of(&*store, &name).await.mark >= reached);
+    }
+}
+
+async fn a_floor_is_respected<S: Store>(store: Arc<S>, _: Nature) {
+    let name = made(&*store, "notes").await;
+    let low = reserved(&*store, &name, 5, 2).await;
+    let high = reserved(&*store, &name, 1_000_003, 5).await;
+    // A floor below the mark must not take it back.
+    let after = reserved(&*store, &name, 3, 5).await;
+    assert!(low.end() <= high.start() && high.end() <= after.start());
+}
+
+async fn the_mark_is_the_end_of_the_last_block<S: Store>(store: Arc<S>, nature: Nature) {
+    let name = made(&*store, "notes").await;
+    for len in [10, 1, 99] {
+        let block = reserved(&*store, &name, 1, len).await;
+        let mark = record_of(&*store, &name).await.mark;
+        match nature {
+            Nature::Direct => assert_eq!(mark, block.end()),
+            Nature::Retried => assert!(mark >= block.end()),
+        }
+    }
+    let asked = Reserve {
+        floor: 1,
+        len: 1,
+        spent: 50,
+    };
+    let block = ok("reserve", store.reserve(&name, asked).await);
+    let record = record_of(&*store, &name).await;
+    assert!(record.spent <= 50.max(block.end()) && record.spent <= record.mark);
+}
+
+async fn the_last_block_is_short_and_then_nothing_is_left<S: Store>(store: Arc<S>, nature: Nature) {
+    let name = made(&*store, "notes").await;
+    ok("raise", store.raise(&name, MARK_MAX - 5).await);
+    let mut blocks = Vec::new();
+    let last = loop {
+        match store.reserve(&name, ask(1, 100)).await {
+            Ok(block) => blocks.push(block),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(last.kind, FailureKind::Exhausted);
+    assert_disjoint(&mut blocks);
+    for block in &blocks {
+        assert!(
+            block.start() >= MARK_MAX - 5 && block.last() <= ID_MAX,
+            "{block}"
+        );
+    }
+    if nature == Nature::Direct {
+        assert_eq!(blocks.iter().map(|b| b.len()).sum::<u64>(), 5, "{blocks:?}");
+    }
+    let full = record_of(&*store, &name).await;
+    assert_eq!(full.mark, MARK_MAX);
+    for asked in [ask(1, 1), ask(u64::MAX, u64::MAX), ask(MARK_MAX, 1)] {
+        let failed = kind_of("reserve", store.reserve(&name, asked).await);
+        assert_eq!(failed, FailureKind::Exhausted);
+    }
+    assert_eq!(
+        record_of(&*store, &name).await,
+        full,
+        "a refusal must change nothing"
+    );
+}
+
+async fn a_raise_is_a_maximum<S: Store>(store: Arc<S>, _: Nature) {
+    let name = made(&*store, "notes").await;
+    assert_eq!(ok("raise", store.raise(&name, 500).await), 500);
+    assert_eq!(ok("raise", store.raise(&name, 20).await), 500);
+    assert_eq!(ok("raise", store.raise(&name, 500).await), 500);
+    let block = reserved(&*store, &name, 1, 10).await;
+    assert!(block.start() >= 500);
+    let mark = ok("raise", store.raise(&name, 1).await);
+    assert!(mark >= block.end());
+    assert_eq!(ok("raise", store.raise(&name, u64::MAX).await), MARK_MAX);
+}
+
+async fn what_is_handed_back_comes_again<S: Store>(store: Arc<S>, nature: Nature) {
+    let name = made(&*store, "notes").await;
+    let block = reserved(&*store, &name, 1, 100).await;
+    let unissued = HandBack {
+        start: block.start() + 1,
+        end: block.end(),
+    };
+    let taken = ok("hand_back", store.hand_back(&name, unissued).await);
+    if nature == Nature::Direct {
+        assert!(taken, "the last holder's rest was not taken back");
+        let record = record_of(&*store, &name).await;
+        assert_eq!(
+            (record.mark, record.spent),
+            (unissued.start, unissued.start)
+        );
+    }
+    let next = reserved(&*store, &name, 1, 100).await;
+    assert!(next.start() >= unissued.start, "an issued ID came again");
+    if nature == Nature::Direct {
+        assert_eq!(next.start(), unissued.start);
+    }
+}
+
+async fn only_the_last_holder_can_hand_back<S: Store>(store: Arc<S>, _: Nature) {
+    let name = made(&*store, "notes").await;
+    let first = reserved(&*store, &name, 1, 100).await;
+    let second = reserved(&*store, &name, 1, 100).await;
+    let before = record_of(&*store, &name).await;
+    let wrong = [
+        HandBack {
+            start: first.start(),
+            end: first.end(),
+        },
+        HandBack {
+            start: second.end() + 1,
+            end: second.end(),
+        },
+        HandBack {
+            start: 0,
+            end: second.end(),
+        },
+        HandBack {
+            start: second.start(),
+            end: before.mark + 1,
+        },
+    ];
+    for unissued in wrong {
+        let taken = ok("hand_back", store.hand_back(&name, unissued).await);
+        assert!(!taken, "{unissued:?} was taken back");
+    }
+    assert_eq!(record_of(&*store, &name).await, before);
+}
+
+async fn a_sequence_that_was_not_made_is_not_found<S: Store>(store: Arc<S>, nature: Nature) {
+    made(&*store, "notes").await;
+    let name = name("tasks");
+    let reserve = kind_of("reserve", store.reserve(&name, ask(1, 1)).await);
+    let raise = kind_of("raise", store.raise(&name, 5).await);
+    assert_eq!([reserve, raise], [FailureKind::NotFound; 2]);
+    let hand_back = store.hand_back(&name, HandBack { start: 1, end: 1 }).await;
+    if nature == Nature::Direct {
+        assert_eq!(kind_of("hand_back", hand_back), FailureKind::NotFound);
+    }
+    assert_eq!(
+        ok("read", store.read(&name).await),
+        None,
+        "asking must not make it"
+    );
+}
+
+async fn lists_are_in_order_and_in_pages<S: Store>(store: Arc<S>, _: Nature) {
+    assert_eq!(ok("list", store.list(None, 10).await), Vec::new());
+    // In byte order capitals come before small letters, and '-' before '.' before '/'.
+    let in_order = ["0", "Z", "a", "a-b", "a.b", "a/b", "a:b", "aa", "b", "z"];
+    for text in ["z", "a:b", "0", "a.b", "b", "aa", "Z", "a/b", "a", "a-b"] {
+        made(&*store, text).await;
+    }
+    let names = |page: Vec<(Name, Record)>| -> Vec<String> {
+        page.into_iter().map(|(name, _)| name.to_string()).collect()
+    };
+    assert_eq!(names(ok("list", store.list(None, 100).await)), in_order);
+    let mut after = None;
+    let mut all = Vec::new();
+    loop {
+        let page = ok("list", store.list(after.as_ref(), 3).await);
+        assert!(page.len() <= 3);
+        let Some((last, _)) = page.last() else { break };
+        after = Some(last.clone());
+        all.extend(names(page));
+    }
+    assert_eq!(all, in_order);
+    // A name that does not exist is a place in the order like any other.
+    let between = name("a-a");
+    assert_eq!(
+        names(ok("list", store.list(Some(&between), 2).await)),
+        ["a-b", "a.b"]
+    );
+    assert_eq!(ok("list", store.list(None, 0).await), Vec::new());
+}
+
+async fn concurrent_reservers_get_disjoint_blocks<S: Store>(store: Arc<S>, _: Nature) {
+    let name = made(&*store, "notes").await;
+    let tasks: Vec<_> = (0..16_u64)
+        .map(|task| {
+            let (store, name) = (Arc::clone(&store), name.clone());
+            tokio::spawn(async move {
+                let mut blocks = Vec::new();
+                for round in 0..8 {
+                    let block = reserved(&*store, &name, 1, 1 + (task * 7 + round) % 13).await;
+                    let before = blocks.last().map_or(0, |b: &Block| b.end());
+                    assert!(block.start() >= before, "one reserver's blocks must rise");
+                    blocks.push(block);
+                }
+                blocks
+            })
+        })
+        .collect();
+    let mut blocks = Vec::new();
+    for task in tasks {
+        blocks.extend(task.await.expect("the reserver ends well"));
+    }
+    assert_eq!(blocks.len(), 128);
+    assert_disjoint(&mut blocks);
+}
+
+async fn sequences_do_not_touch_each_other<S: Store>(store: Arc<S>, nature: Nature) {
+    let (a, b) = (made(&*store, "a").await, made(&*store, "b").await);
+    ok("raise", store.raise(&a, 1_000_000).await);
+    let block = reserved(&*store, &b, 1, 5).await;
+    assert!(
+        block.end() < 1_000_000,
+        "{block} of one sequence follows another's mark"
+    );
+    if nature == Nature::Direct {
+        assert_eq!(record_of(&*store, &a).await.mark, 1_000_000);
+    }
+}
+
+async fn a_dropped_call_happens_once_or_not_at_all<S: Store>(store: Arc<S>, nature: Nature) {
+    const LEN: u64 = 10;
+    const ROUNDS: u64 = 40;
+    let name = made(&*store, "notes").await;
+    for round in 0..ROUNDS {
+        let call = store.reserve(&name, ask(1, LEN));
+        if round % 2 == 0 {
+            drop(call);
+        } else {
+            // Polled, and perhaps dropped before the answer.
+            drop(tokio::time::timeout(std::time::Duration::from_micros(50), call).await);
+        }
+    }
+    let block = reserved(&*store, &name, 1, LEN).await;
+    let mark = record_of(&*store, &name).await.mark;
+    assert!(mark >= block.end());
+    if nature == Nature::Direct {
+        assert!(
+            mark <= ID_MIN + LEN * (ROUNDS + 1),
+            "a dropped call happened twice"
+        );
+    }
+}
+
+async fn an_error_leaves_others_intact<S: Store>(store: Arc<S>, _: Nature) {
+    let (full, good) = (made(&*store, "full").await, made(&*store, "good").await);
+    ok("raise", store.raise(&full, MARK_MAX).await);
+    let missing = name("missing");
+    let mut blocks = Vec::new();
+    for _ in 0..10 {
+        // Asked at the same time, so that a store which groups calls has them in one group.
+        let (exhausted, block, not_found, another) = tokio::join!(
+            store.reserve(&full, ask(1, 1)),
+            store.reserve(&good, ask(1, 3)),
+            store.reserve(&missing, ask(1, 1)),
+            store.reserve(&good, ask(1, 4)),
+        );
+        assert_eq!(kind_of("reserve", exhausted), FailureKind::Exhausted);
+        assert_eq!(kind_of("reserve", not_found), FailureKind::NotFound);
+        blocks.extend([ok("reserve", block), ok("reserve", another)]);
+    }
+    assert_disjoint(&mut blocks);
+}
+
+async fn the_longest_name_is_kept_whole<S: Store>(store: Arc<S>, _: Nature) {
+    let long = "Az9_.:-/".repeat(NAME_LEN_MAX / 8);
+    let almost = &long[..NAME_LEN_MAX - 1];
+    let (long, almost) = (made(&*store, &long).await, made(&*store, almost).await);
+    ok("raise", store.raise(&long, 77).await);
+    assert!(record_of(&*store, &long).await.mark >= 77);
+    assert_eq!(record_of(&*store, &almost).await.mark, ID_MIN);
+    let listed = ok("list", store.list(Some(&almost), 5).await);
+    assert_eq!(listed.first().map(|(name, _)| name), Some(&long));
+}
+
+async fn a_working_store_is_healthy<S: Store>(store: Arc<S>, _: Nature) {
+    ok("health", store.health());
+    made(&*store, "notes").await;
+    ok("health", store.health());
+}

@@ -1,0 +1,174 @@
+//! The command line as a whole: its commands, and how wrong usage is told.
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::explore::ExploreArgs;
+use crate::failure::Failure;
+use crate::next::NextArgs;
+use crate::packaging::{CompletionsArgs, ManArgs};
+use crate::sequence::SequenceArgs;
+use crate::serve::ServeArgs;
+use crate::simulate::SimulateArgs;
+
+/// A ticket server: unique IDs for many processes, durable before they are answered.
+#[derive(Debug, Parser)]
+#[command(name = "ticketd", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done; 1 the work failed; 2 wrong usage; 3 the server could not start.";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(ServeArgs),
+
+    /// Print the next IDs of a sequence, one a line
+    #[command(after_help = NEXT_EXAMPLES)]
+    Next(NextArgs),
+
+    /// Show and change the sequences of a running server
+    #[command(after_help = SEQUENCE_EXAMPLES, arg_required_else_help = true)]
+    Sequence(SequenceArgs),
+
+    /// Let live agents ask for IDs all at once, and check every one
+    #[command(after_help = SIMULATE_EXAMPLES)]
+    Simulate(SimulateArgs),
+
+    /// Search a deterministic world of crashes and failures for a broken promise
+    #[command(after_help = EXPLORE_EXAMPLES)]
+    Explore(ExploreArgs),
+
+    /// Print a completion script for a shell
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions(CompletionsArgs),
+
+    /// Print the manual page, or write the pages of all commands into a directory
+    #[command(after_help = MAN_EXAMPLES)]
+    Man(ManArgs),
+}
+
+const SERVE_EXAMPLES: &str = "\
+Each setting may also come from the environment or from a TOML file; a flag goes before the \
+environment, that before the file, and that before the default.
+
+Examples:
+  ticketd serve
+  ticketd serve --data-dir /var/lib/ticketd --resp 127.0.0.1:6379
+  TICKETD_BLOCK_LEN=1 ticketd serve --config ticketd.toml --print-config
+  ticketd serve --resp 127.0.0.1:0 --http 127.0.0.1:0   # then read: ticketd ready resp=... http=...";
+
+const NEXT_EXAMPLES: &str = "\
+Examples:
+  ticketd next notes
+  ticketd next notes --count 1000 > ids.txt
+  ticketd next notes --json --server ids.example.org:7118";
+
+const SEQUENCE_EXAMPLES: &str = "\
+Examples:
+  ticketd sequence list
+  ticketd sequence show notes --json
+  ticketd sequence create invoices --block-len 1
+  ticketd sequence raise notes --to 5000   # the next ID is 5001";
+
+const SIMULATE_EXAMPLES: &str = "\
+Without a flag: four agents, two for notes and two for tasks, over unbuffered channels, a line for \
+each ticket, until Ctrl-C; then a summary. It ends with code 1 if any promise broke.
+
+Examples:
+  ticketd simulate
+  ticketd simulate --tickets 100000 --quiet --json
+  ticketd simulate --agents 8 --tables a,b,c --buffer 1024 --duration 10s --quiet
+  ticketd simulate --server 127.0.0.1:7118 --rate 5";
+
+const EXPLORE_EXAMPLES: &str = "\
+Examples:
+  ticketd explore --seeds 2000
+  ticketd explore --seed 42 --trace";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  ticketd completions bash > /etc/bash_completion.d/ticketd
+  ticketd completions fish > ~/.config/fish/completions/ticketd.fish";
+
+const MAN_EXAMPLES: &str = "\
+Examples:
+  ticketd man | man -l -
+  ticketd man /usr/local/share/man/man1";
+
+/// Whether this is no error but a page of help, or the version.
+pub fn is_help(error: &clap::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    )
+}
+
+/// Wrong usage in one line: the error, the tip if there is one, and where to read more.
+pub fn usage(error: &clap::Error, args: impl Iterator<Item = String>) -> Failure {
+    let text = error.render().to_string();
+    let pieces = text.split("\n\n").map(|piece| {
+        let lines: Vec<&str> = piece.lines().map(str::trim).collect();
+        lines.join(" ")
+    });
+    let told: Vec<String> = pieces
+        .filter(|piece| !piece.starts_with("Usage:") && !piece.starts_with("For more"))
+        .map(|piece| piece.trim_start_matches("error: ").to_owned())
+        .collect();
+    Failure::usage(format!(
+        "{}; see '{} --help'",
+        told.join("; "),
+        command_of(args)
+    ))
+}
+
+/// The command that `args` name, as far as they name one.
+fn command_of(args: impl Iterator<Item = String>) -> String {
+    let root = Cli::command();
+    let (mut command, mut path) = (&root, vec![root.get_name()]);
+    for arg in args.skip(1) {
+        if let Some(found) = command.find_subcommand(&arg) {
+            command = found;
+            path.push(found.get_name());
+        }
+    }
+    path.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(args: &[&str]) -> String {
+        let error = Cli::try_parse_from(args).unwrap_err();
+        usage(&error, args.iter().map(ToString::to_string)).to_string()
+    }
+
+    #[test]
+    fn the_definition_of_the_command_line_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_usage_is_told_in_one_line() {
+        let line = told(&["ticketd", "next"]);
+        assert_eq!(
+            line,
+            "the following required arguments were not provided: <NAME>; see 'ticketd next --help'"
+        );
+        let line = told(&["ticketd", "sequence", "lst"]);
+        assert!(
+            line.contains("'lst'") && line.contains("tip") && !line.contains('\n'),
+            "{line}"
+        );
+    }
+}

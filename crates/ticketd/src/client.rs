@@ -1,0 +1,224 @@
+//! What the client commands know about a running server: where it is, and how to ask it.
+
+mod http;
+mod probe;
+
+use std::fmt::Display;
+
+use clap::Args;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use ticketd_core::block::Block;
+use ticketd_core::count::Count;
+use ticketd_core::name::Name;
+
+use crate::failure::Failure;
+use http::{Connection, Reply};
+
+/// Which server to ask.
+#[derive(Debug, Clone, Args)]
+pub struct ServerArgs {
+    /// Address of the server, HTTP or RESP: it finds out which
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "TICKETD_SERVER",
+        hide_env_values = true,
+        default_value = "127.0.0.1:7118",
+        global = true
+    )]
+    pub server: String,
+}
+
+/// Where a running server serves HTTP.
+#[derive(Debug, Clone)]
+pub struct Place(String);
+
+impl Place {
+    /// Finds the server at `address`: `HOST:PORT` of either protocol, or `http://HOST:PORT`.
+    ///
+    /// # Errors
+    /// Nobody is there, or somebody else is.
+    pub fn find(address: &str) -> Result<Self, Failure> {
+        probe::http_address(address).map(Self)
+    }
+
+    /// Connects to it.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn connect(&self) -> Result<Client, Failure> {
+        Ok(Client {
+            connection: Connection::open(&self.0)?,
+        })
+    }
+}
+
+/// A connection to a running server.
+pub struct Client {
+    connection: Connection,
+}
+
+/// IDs as the server answers them.
+#[derive(Debug, Deserialize)]
+struct Range {
+    first: String,
+    last: String,
+}
+
+/// An object as the server wrote it: what is printed as JSON keeps its order.
+pub type Raw = Box<RawValue>;
+
+/// An error as the server answers it (RFC 9457).
+#[derive(Debug, Deserialize)]
+struct Problem {
+    detail: String,
+}
+
+impl Client {
+    /// Finds the server and connects to it.
+    ///
+    /// # Errors
+    /// As [`Place::find`].
+    pub fn connect(args: &ServerArgs) -> Result<Self, Failure> {
+        Place::find(&args.server)?.connect()
+    }
+
+    /// `count` IDs of the sequence `name`.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn next(&mut self, name: &Name, count: Count) -> Result<Block, Failure> {
+        let path = format!("{}/next?count={}", path_of(name), count.get());
+        let reply = self.connection.send("POST", &path, None)?;
+        let range: Range = understand(&checked(reply)?)?;
+        let (first, last) = (range.first.parse(), range.last.parse::<u64>());
+        let (Ok(first), Ok(last)) = (first, last) else {
+            return Err(not_understood("no range"));
+        };
+        let block = last.checked_add(1).and_then(|end| Block::new(first, end));
+        match block {
+            Some(block) if block.len() == count.get() => Ok(block),
+            _ => Err(not_understood(format!(
+                "{first} to {last} are not {} IDs",
+                count.get()
+            ))),
+        }
+    }
+
+    /// What there is to see of the sequence `name`.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn show(&mut self, name: &Name) -> Result<Raw, Failure> {
+        let reply = self.connection.send("GET", &path_of(name), None)?;
+        understand(&checked(reply)?)
+    }
+
+    /// A page of sequences with names after `after`, and the name after which the next one starts.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn list(&mut self, after: Option<&str>) -> Result<(Vec<Raw>, Option<String>), Failure> {
+        let path = match after {
+            Some(after) => format!("/v1/sequences?after={}", escaped(after)),
+            None => "/v1/sequences".to_owned(),
+        };
+        let page: Page = understand(&checked(self.connection.send("GET", &path, None)?)?)?;
+        Ok((page.sequences, page.next_after))
+    }
+
+    /// Creates the sequence `name` by `definition`. Answers whether it is new, and what it is now.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn create(&mut self, name: &Name, definition: &Value) -> Result<(bool, Raw), Failure> {
+        let reply = self
+            .connection
+            .send("PUT", &path_of(name), Some(definition.to_string()))?;
+        let is_new = reply.status == hyper::StatusCode::CREATED;
+        Ok((is_new, understand(&checked(reply)?)?))
+    }
+
+    /// Raises the sequence `name`: nothing at or below `to` is issued any more. Answers what is
+    /// next.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn raise(&mut self, name: &Name, to: u64) -> Result<Raw, Failure> {
+        let body = serde_json::json!({ "to": to.to_string() }).to_string();
+        let path = format!("{}/raise", path_of(name));
+        understand(&checked(self.connection.send(
+            "POST",
+            &path,
+            Some(body),
+        )?)?)
+    }
+}
+
+/// A page of a list.
+#[derive(Debug, Deserialize)]
+struct Page {
+    sequences: Vec<Raw>,
+    next_after: Option<String>,
+}
+
+/// The body of an answer that is no error.
+fn checked(reply: Reply) -> Result<Vec<u8>, Failure> {
+    if reply.status.is_success() {
+        return Ok(reply.body);
+    }
+    match serde_json::from_slice::<Problem>(&reply.body) {
+        Ok(problem) => Err(Failure::work(problem.detail)),
+        Err(_) => Err(Failure::work(format!(
+            "the server answered only {}",
+            reply.status
+        ))),
+    }
+}
+
+fn understand<T: for<'a> Deserialize<'a>>(body: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(body).map_err(not_understood)
+}
+
+fn not_understood(why: impl Display) -> Failure {
+    Failure::work(format!(
+        "the server's answer makes no sense; is it of another version? {why}"
+    ))
+}
+
+fn path_of(name: &Name) -> String {
+    format!("/v1/sequences/{}", escaped(name.as_str()))
+}
+
+/// A name as one segment of a path: the slash is the one character of names that would end it.
+fn escaped(name: &str) -> String {
+    name.replace('/', "%2F")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_slashes_stays_one_segment() {
+        let name = Name::new("eu/notes.v2:a-b_c").unwrap();
+        assert_eq!(path_of(&name), "/v1/sequences/eu%2Fnotes.v2:a-b_c");
+    }
+
+    #[test]
+    fn a_problem_is_told_by_its_detail_and_anything_else_by_its_status() {
+        let reply = |body: &str| Reply {
+            status: hyper::StatusCode::CONFLICT,
+            body: body.as_bytes().to_vec(),
+        };
+        let told = checked(reply(r#"{"title":"conflict","detail":"notes exists"}"#)).unwrap_err();
+        assert_eq!(
+            (told.code(), told.to_string()),
+            (1, "notes exists".to_owned())
+        );
+        let told = checked(reply("<html>")).unwrap_err().to_string();
+        assert_eq!(told, "the server answered only 409 Conflict");
+    }
+}

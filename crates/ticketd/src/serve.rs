@@ -1,0 +1,135 @@
+//! `ticketd serve`: runs the server.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use ticketd_server::clock::Clock;
+use ticketd_server::server::{Server, ServerSettings};
+use ticketd_server::service::{Service, ServiceSettings};
+use ticketd_store::Store;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Notify;
+use tracing::{info, warn};
+
+use crate::failure::Failure;
+use crate::settings::{Flags, InForce, Settings};
+use crate::{logs, open_files, output, signals};
+
+/// How `ticketd serve` is called.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// TOML file with settings: each flag but these two, with _ between its words, such as
+    /// data_dir = "/var/lib/ticketd"
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "TICKETD_CONFIG",
+        hide_env_values = true
+    )]
+    config: Option<PathBuf>,
+
+    /// Print each setting in force and where it comes from, as a TOML file, and end
+    #[arg(long)]
+    print_config: bool,
+
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// Serves until a signal asks for the end.
+pub fn run(args: &ServeArgs) -> Result<(), Failure> {
+    // As with the settings, an empty variable counts as none.
+    let config = args
+        .config
+        .as_deref()
+        .filter(|path| !path.as_os_str().is_empty());
+    let in_force = InForce::gather(&args.flags, config)?;
+    if args.print_config {
+        return output::write(|out| out.write_all(in_force.to_toml().as_bytes()));
+    }
+    let settings = &in_force.settings;
+    check_open("resp", settings.resp, settings.allow_open)?;
+    check_open("http", settings.http, settings.allow_open)?;
+    logs::start(&settings.log, settings.log_format);
+    logs::crash_on_panic();
+    open_files::make_room(settings.max_connections);
+    let store = in_force.store.open()?;
+    info!(store = %in_force.store, sequences = store.sizes().sequences, "the store is open");
+    let runtime = Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(no_resources)?;
+    serve(&runtime, store, settings)
+}
+
+fn serve(runtime: &Runtime, store: Arc<dyn Store>, settings: &Settings) -> Result<(), Failure> {
+    let service = Service::new(store, service_settings(settings), Clock::start());
+    let server = runtime.block_on(Server::bind(service, server_settings(settings)));
+    let server = server.map_err(|error| {
+        Failure::start(format!(
+            "cannot listen on {error}; stop what uses the address, or choose another with --resp \
+             and --http"
+        ))
+    })?;
+    let stop = Arc::new(Notify::new());
+    let stopper = Arc::clone(&stop);
+    signals::on_stop(move || stopper.notify_one()).map_err(no_resources)?;
+    tell_ready(&server);
+    if runtime.block_on(server.run(stop.notified())) {
+        info!("stopped");
+        return Ok(());
+    }
+    Err(Failure::work(
+        "the stop was not clean: the store did not take back what was not issued; those IDs are \
+         lost, and the next start goes on above them",
+    ))
+}
+
+/// Says where it serves, to whoever waits for that on standard output.
+fn tell_ready(server: &Server) {
+    let (resp, http) = (server.resp_addr(), server.http_addr());
+    let mut out = std::io::stdout().lock();
+    let told = writeln!(out, "ticketd ready resp={resp} http={http}").and_then(|()| out.flush());
+    if let Err(error) = told {
+        // Nobody reads it; the clients are served all the same.
+        warn!("standard output cannot be written: {error}");
+    }
+    info!(%resp, %http, "ready");
+}
+
+fn check_open(key: &str, addr: SocketAddr, allow_open: bool) -> Result<(), Failure> {
+    if addr.ip().to_canonical().is_loopback() || allow_open {
+        return Ok(());
+    }
+    Err(Failure::start(format!(
+        "there is no authentication yet, and others could reach {key} = {addr}; serve on a \
+         loopback address such as 127.0.0.1, or say with --allow-open that it is meant"
+    )))
+}
+
+fn service_settings(settings: &Settings) -> ServiceSettings {
+    ServiceSettings {
+        block_len: settings.block_len,
+        block_len_min: settings.block_len_min,
+        block_len_max: settings.block_len_max,
+        auto_create: settings.auto_create,
+        request_timeout: settings.request_timeout,
+    }
+}
+
+fn server_settings(settings: &Settings) -> ServerSettings {
+    ServerSettings {
+        resp: settings.resp,
+        http: settings.http,
+        max_connections: settings.max_connections,
+    }
+}
+
+fn no_resources(error: std::io::Error) -> Failure {
+    Failure::start(format!(
+        "the system has no room for another process such as this: {error}"
+    ))
+}
