@@ -62,15 +62,22 @@ pub struct Config {
     pub mutant: Option<Mutant>,
 }
 
-impl Default for Config {
-    fn default() -> Self {
+impl Config {
+    /// A configuration without deliberate bugs.
+    pub const fn new(block_len: BlockLen, auto_min: u64, auto_max: u64) -> Self {
         Self {
-            block_len: BlockLen::Auto,
-            auto_min: AUTO_BLOCK_LEN_MIN,
-            auto_max: AUTO_BLOCK_LEN_MAX,
+            block_len,
+            auto_min,
+            auto_max,
             #[cfg(feature = "mutants")]
             mutant: None,
         }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::new(BlockLen::Auto, AUTO_BLOCK_LEN_MIN, AUTO_BLOCK_LEN_MAX)
     }
 }
 

@@ -1,9 +1,9 @@
 //! HTTP/JSON over the service.
 //!
 //! [`router`] is everything behind a connection; listening and accepting are the server's.
-//! Handlers check the request, call the [`Service`] and put its answer into [`wire`] types; they
+//! Handlers check the request, call the [`Service`] and put its answer into `wire` types; they
 //! hold no state. Every error is a problem document, and [`openapi`] describes it all from the
-//! same code. How names stand in paths is told in [`request`].
+//! same code. How names stand in paths is told in `request.rs`.
 
 mod document;
 mod probes;

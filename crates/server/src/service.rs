@@ -12,7 +12,7 @@ use ticketd_core::definition::{BlockLen, Definition};
 use ticketd_core::limits::{AUTO_BLOCK_LEN_MAX, AUTO_BLOCK_LEN_MIN, ID_MAX};
 use ticketd_core::name::Name;
 use ticketd_core::time::Instant;
-use ticketd_store::{Sizes, Store, StoreError};
+use ticketd_store::{Sizes, Store};
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::Clock;
@@ -210,12 +210,8 @@ impl Service {
     }
 
     fn allocator_config(&self) -> Config {
-        Config {
-            block_len: self.settings.block_len,
-            auto_min: self.settings.block_len_min,
-            auto_max: self.settings.block_len_max,
-            ..Config::default()
-        }
+        let settings = &self.settings;
+        Config::new(settings.block_len, settings.block_len_min, settings.block_len_max)
     }
 
     /// Forgets a sequence whose owner has ended, so that it can be opened again.
@@ -236,7 +232,7 @@ impl Service {
             match self.open(name)?.next(count, deadline).await {
                 Ok(block) => return Ok(block),
                 Err(NoAnswer::Refused(refusal)) => return Err(refusal.into()),
-                Err(NoAnswer::Closed) => self.check_reopening(name, deadline).await?,
+                Err(NoAnswer::Closed) => self.check_reopening(deadline).await?,
             }
         }
     }
@@ -254,31 +250,19 @@ impl Service {
             match self.open(name)?.raise(to + 1, deadline).await {
                 Ok(()) => return Ok(()),
                 Err(NoAnswer::Refused(refusal)) => return Err(refusal.into()),
-                Err(NoAnswer::Closed) => self.check_reopening(name, deadline).await?,
+                Err(NoAnswer::Closed) => self.check_reopening(deadline).await?,
             }
         }
     }
 
     /// A request met an owner that was ending. It may try again while there is time.
-    async fn check_reopening(&self, name: &Name, deadline: Instant) -> Result<(), ServiceError> {
+    async fn check_reopening(&self, deadline: Instant) -> Result<(), ServiceError> {
         if *self.stopping.borrow() {
             return Err(ServiceError::stopping());
         }
-        let left = Duration::from_micros(deadline.micros_since(self.clock.now()));
-        let late = || {
+        if self.clock.now() >= deadline {
             let message = "the sequence could not be opened in time; try again";
-            ServiceError::new(ErrorKind::Unavailable, message)
-        };
-        if left.is_zero() {
-            return Err(late());
-        }
-        // An owner ends by itself if there is no such sequence, perhaps before it saw this
-        // request. Opening it over and over would then only ever find the same.
-        if !self.settings.auto_create {
-            let record = tokio::time::timeout(left, self.store.read(name)).await;
-            if record.map_err(|_| late())??.is_none() {
-                return Err(StoreError::not_found(name).into());
-            }
+            return Err(ServiceError::new(ErrorKind::Unavailable, message));
         }
         tokio::task::yield_now().await;
         Ok(())

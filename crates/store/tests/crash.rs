@@ -165,7 +165,11 @@ fn survive(trouble: Trouble, crash_seed: Option<u64>) -> (usize, bool) {
         }
     }
     let touched = disk.mend();
+    let state = disk.state();
     drop(store);
+    let seed = trouble.from as u64;
+    let cut_off = check(&SimDisk::after_crash(&state, seed), &promises);
+    cut_off.unwrap_or_else(|e| panic!("{trouble:?}, then a power cut: {e}"));
     check(&disk, &promises).unwrap_or_else(|e| panic!("{trouble:?}: {e}"));
     (touched, stopped)
 }
@@ -322,7 +326,7 @@ fn a_directory_deleted_under_the_store_stops_it_before_it_acknowledges_more() {
     let mut promises = Promises::default();
     wait(promises.step(&store, 0, Step::Create)).unwrap();
     wait(promises.step(&store, 0, Step::Reserve(5))).unwrap();
-    disk.remove_dir();
+    disk.remove_dir_after(0);
     for step in [Step::Reserve(5), Step::Raise(9), Step::Create] {
         let error = wait(promises.step(&store, 0, step)).unwrap_err();
         assert_eq!(error.kind, FailureKind::Corrupt);
@@ -333,6 +337,20 @@ fn a_directory_deleted_under_the_store_stops_it_before_it_acknowledges_more() {
         );
     }
     assert_eq!(store.health().unwrap_err().kind, FailureKind::Corrupt);
+}
+
+#[test]
+fn a_directory_deleted_in_the_middle_of_a_commit_is_noticed_before_the_answer() {
+    // A commit of one record takes five calls or so: pages, header, sync, header, sync.
+    for calls in 1..=4 {
+        let disk = SimDisk::new();
+        let store = open(&disk).unwrap();
+        let mut promises = Promises::default();
+        wait(promises.step(&store, 0, Step::Create)).unwrap();
+        disk.remove_dir_after(calls);
+        let error = wait(promises.step(&store, 0, Step::Reserve(5))).expect_err("it is gone");
+        assert_eq!(error.kind, FailureKind::Corrupt, "after {calls} calls");
+    }
 }
 
 #[test]
@@ -379,4 +397,19 @@ fn a_call_that_changes_nothing_needs_no_commit() {
         wait(promises.step(&store, 0, step)).unwrap();
     }
     assert_eq!(store.sizes(), before);
+}
+
+#[test]
+fn a_dropped_store_finishes_what_waits_and_closes_cleanly() {
+    let disk = SimDisk::new();
+    let store = open(&disk).unwrap();
+    wait(Promises::default().step(&store, 0, Step::Create)).unwrap();
+    let name = support::checker::name(0);
+    for _ in 0..100 {
+        drop(store.raise(&name, 77));
+    }
+    drop(store);
+    // Nothing is left to the cache: the disk holds it all.
+    let store = open(&SimDisk::after_crash(&disk.state(), 1)).unwrap();
+    assert_eq!(wait(store.read(&name)).unwrap().unwrap().mark, 77);
 }

@@ -13,7 +13,13 @@ use crate::simulate::SimulateArgs;
 
 /// A ticket server: unique IDs for many processes, durable before they are answered.
 #[derive(Debug, Parser)]
-#[command(name = "ticketd", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+#[command(
+    name = "ticketd",
+    version,
+    arg_required_else_help = true,
+    args_override_self = true
+)]
+#[command(after_help = EXIT_CODES)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use ticketd_server::clock::Clock;
@@ -17,6 +18,9 @@ use tracing::{info, warn};
 use crate::failure::Failure;
 use crate::settings::{Flags, InForce, Settings};
 use crate::{logs, open_files, output, signals};
+
+/// How long the end waits for threads that still compute something for a client that was too slow.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How `ticketd serve` is called.
 #[derive(Debug, Args)]
@@ -62,10 +66,11 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(no_resources)?;
-    serve(&runtime, store, settings)
+    serve(runtime, store, settings)
 }
 
-fn serve(runtime: &Runtime, store: Arc<dyn Store>, settings: &Settings) -> Result<(), Failure> {
+fn serve(runtime: Runtime, store: Arc<dyn Store>, settings: &Settings) -> Result<(), Failure> {
+    let held = Arc::clone(&store);
     let service = Service::new(store, service_settings(settings), Clock::start());
     let server = runtime.block_on(Server::bind(service, server_settings(settings)));
     let server = server.map_err(|error| {
@@ -78,14 +83,20 @@ fn serve(runtime: &Runtime, store: Arc<dyn Store>, settings: &Settings) -> Resul
     let stopper = Arc::clone(&stop);
     signals::on_stop(move || stopper.notify_one()).map_err(no_resources)?;
     tell_ready(&server);
-    if runtime.block_on(server.run(stop.notified())) {
-        info!("stopped");
-        return Ok(());
+    if !runtime.block_on(server.run(stop.notified())) {
+        // A store that hangs would hold up its own closing too: it is left as after a crash.
+        std::mem::forget(held);
+        runtime.shutdown_background();
+        return Err(Failure::work(
+            "the stop was not clean: the store did not take back what was not issued; those IDs \
+             are lost, and the next start goes on above them",
+        ));
     }
-    Err(Failure::work(
-        "the stop was not clean: the store did not take back what was not issued; those IDs are \
-         lost, and the next start goes on above them",
-    ))
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
+    info!("stopped");
+    // Closed last, when nobody can ask it any more.
+    drop(held);
+    Ok(())
 }
 
 /// Says where it serves, to whoever waits for that on standard output.

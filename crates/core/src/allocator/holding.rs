@@ -126,11 +126,11 @@ impl Holding {
 
     /// The next ID, as far as this owner knows.
     pub(super) fn next_id(&self) -> u64 {
-        match (self.open.then(|| self.position()), self.beyond) {
-            // The open cursor is spent, so the next ID is the first beyond the hole.
-            (Some(position), Some(beyond)) if self.front_end() == position => beyond.start(),
-            (Some(position), _) => position,
-            (None, beyond) => self.front.or(beyond).map_or(self.mark, Block::start),
+        match self.open.then(|| self.position()) {
+            Some(position) if position < self.front_end() => position,
+            // The open cursor is spent, so the next ID lies beyond the hole, or is not yet reserved.
+            Some(_) => self.beyond.map_or(self.mark, Block::start),
+            None => self.front.or(self.beyond).map_or(self.mark, Block::start),
         }
     }
 

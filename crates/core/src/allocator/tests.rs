@@ -20,7 +20,7 @@ struct Script {
 impl Script {
     fn new(block_len: BlockLen) -> Self {
         let cursor = Arc::new(Cursor::closed());
-        let config = Config { block_len, ..Config::default() };
+        let config = Config::new(block_len, AUTO_BLOCK_LEN_MIN, AUTO_BLOCK_LEN_MAX);
         let allocator = Allocator::new(config, Arc::clone(&cursor));
         Self { allocator, cursor, now: Instant::from_micros(0) }
     }
@@ -448,4 +448,16 @@ fn the_next_id_after_a_spent_block_is_the_first_beyond_the_hole() {
     assert_eq!(s.raise(2, 20), "2 would lower 31");
     assert_eq!(s.raise(3, 31), "3 is raised");
     assert_eq!(s.take(1), "[31, 32)");
+}
+
+#[test]
+fn the_next_id_after_the_last_that_could_be_reserved_is_none() {
+    // Found by seed 1058516 of the deterministic world: somebody else had reserved the rest.
+    let mut s = Script::opened(BlockLen::Fixed(10), ID_MAX - 20);
+    s.want(1, 10);
+    s.reserved(1, ID_MAX - 20, ID_MAX - 10);
+    assert_eq!(s.want(2, 1), "");
+    assert_eq!(s.failed(2, FailureKind::Exhausted), "2 finds 0 left");
+    assert_eq!(s.allocator.observe().next, MARK_MAX);
+    assert_eq!(s.raise(3, ID_MAX), format!("3 would lower {MARK_MAX}"));
 }

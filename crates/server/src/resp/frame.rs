@@ -274,7 +274,10 @@ mod tests {
 
     use super::*;
 
-    fn words(bytes: &[u8]) -> Result<Option<(usize, Vec<Vec<u8>>)>, FrameError> {
+    /// The length of a command, and its words.
+    type Words = (usize, Vec<Vec<u8>>);
+
+    fn words(bytes: &[u8]) -> Result<Option<Words>, FrameError> {
         let mut args = Args::default();
         let used = parse(bytes, &mut args)?;
         Ok(used.map(|used| (used, args.iter(bytes).map(<[u8]>::to_vec).collect())))

@@ -1,5 +1,7 @@
 //! The HTTP endpoints over real sockets: each line of the contract, asked for as a client would.
 
+#![expect(clippy::unwrap_used, reason = "a test that meets the unexpected fails")]
+
 mod answers;
 mod document;
 mod failures;

@@ -53,11 +53,17 @@ struct Pace {
 impl Pace {
     fn new(clock: Clock, per_second: Option<f64>) -> Self {
         let interval = per_second.map(|rate| Duration::from_secs_f64(1.0 / rate));
-        Self { clock, interval, due: clock.now() }
+        Self {
+            clock,
+            interval,
+            due: clock.now(),
+        }
     }
 
     fn wait(&mut self, stop: &Stop) {
-        let Some(interval) = self.interval else { return };
+        let Some(interval) = self.interval else {
+            return;
+        };
         let now = self.clock.now();
         if now.micros_since(self.due) > CATCH_UP_MAX.as_micros() as u64 {
             self.due = now;
@@ -105,9 +111,13 @@ impl Agent<'_> {
             if shared.stop.is_requested() {
                 return;
             }
-            let Ok(count) = Count::new(shared.budget.claim(batch)) else { return };
+            let Ok(count) = Count::new(shared.budget.claim(batch)) else {
+                return;
+            };
             let asked = self.auditor.asking();
-            let Some(block) = self.next(count) else { return };
+            let Some(block) = self.next(count) else {
+                return;
+            };
             self.auditor.answered(asked, block);
             if !self.show(block, &mut pace) {
                 shared.stop.request();
@@ -127,7 +137,9 @@ impl Agent<'_> {
                 Ok(block) => Some(block),
                 Err(error) => {
                     let Self { number, table, .. } = self;
-                    self.shared.trouble.report(format!("agent {number}, {table}: {error}"));
+                    self.shared
+                        .trouble
+                        .report(format!("agent {number}, {table}: {error}"));
                     self.shared.stop.request();
                     None
                 }

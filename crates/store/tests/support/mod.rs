@@ -7,4 +7,5 @@
 )]
 
 pub mod checker;
+pub mod data_dir;
 pub mod sim_disk;

@@ -73,7 +73,7 @@ struct Inner {
     touched: usize,
     /// Every so many syncs of the store do nothing and say that they did.
     lying_sync_every: Option<usize>,
-    gone: bool,
+    gone_from: Option<usize>,
 }
 
 /// The disk; clones are the same disk.
@@ -143,9 +143,10 @@ impl SimDisk {
         self.lock().lying_sync_every = Some(every);
     }
 
-    /// As if the directory was deleted under the open store.
-    pub fn remove_dir(&self) {
-        self.lock().gone = true;
+    /// As if the directory was deleted under the open store after so many more changing calls.
+    pub fn remove_dir_after(&self, calls: usize) {
+        let mut inner = self.lock();
+        inner.gone_from = Some(inner.calls + calls);
     }
 
     /// The cached bytes of a file.
@@ -403,6 +404,7 @@ impl Disk for SimDisk {
     }
 
     fn is_in_place(&self) -> io::Result<bool> {
-        Ok(!self.lock().gone)
+        let inner = self.lock();
+        Ok(inner.gone_from.is_none_or(|from| inner.calls < from))
     }
 }
