@@ -62,7 +62,8 @@ const STEPS: [Step; 6] = [
             "--features",
             "mutants",
             "--release",
-            "explore",
+            "--test",
+            "explore_mutants",
         ],
     ),
     step(

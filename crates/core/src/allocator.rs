@@ -23,7 +23,9 @@
 //! - Handing back is tried once and only by value: if the mark is not where this owner left it,
 //!   nothing happens.
 
+mod config;
 mod demand;
+mod event;
 mod holding;
 #[cfg(test)]
 mod tests;
@@ -35,188 +37,19 @@ use alloc::vec::Vec;
 use crate::block::Block;
 use crate::count::Count;
 use crate::cursor::Cursor;
-use crate::definition::{BlockLen, Definition};
+use crate::definition::Definition;
 use crate::failure::{Failure, FailureKind};
 use crate::limits::{
-    AUTO_BLOCK_LEN_MAX, AUTO_BLOCK_LEN_MIN, BACKOFF_MAX_US, BACKOFF_MIN_US, CONFLICT_RETRIES_MAX,
-    MARK_MAX, RESERVE_LEN_MAX, WAITING_MAX,
+    BACKOFF_MAX_US, BACKOFF_MIN_US, CONFLICT_RETRIES_MAX, MARK_MAX, RESERVE_LEN_MAX, WAITING_MAX,
 };
 use crate::record::{HandBack, Record, Reserve};
 use crate::time::Instant;
 
+pub use config::{Config, Mutant};
 pub use demand::Demand;
+pub use event::{Action, AttemptId, Event, Observation, Refusal};
 use holding::Holding;
 pub use holding::{Burn, Burnt, Tally};
-
-/// What an allocator is told when it is made.
-#[derive(Debug, Clone, Copy)]
-pub struct Config {
-    /// The block length of sequences whose definition names none.
-    pub block_len: BlockLen,
-    /// The shortest block of [`BlockLen::Auto`].
-    pub auto_min: u64,
-    /// The longest block of [`BlockLen::Auto`].
-    pub auto_max: u64,
-    /// A deliberate bug, for the tests of the tests.
-    #[cfg(feature = "mutants")]
-    pub mutant: Option<Mutant>,
-}
-
-impl Config {
-    /// A configuration without deliberate bugs.
-    pub const fn new(block_len: BlockLen, auto_min: u64, auto_max: u64) -> Self {
-        Self {
-            block_len,
-            auto_min,
-            auto_max,
-            #[cfg(feature = "mutants")]
-            mutant: None,
-        }
-    }
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self::new(BlockLen::Auto, AUTO_BLOCK_LEN_MIN, AUTO_BLOCK_LEN_MAX)
-    }
-}
-
-/// A deliberate bug of the allocator. The deterministic world must catch each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Mutant {
-    /// Spends a block as soon as it is asked for, before its commit is known.
-    AdoptBeforeCommit,
-    /// Computes a block's start from its end and the length asked for.
-    StartBySubtraction,
-    /// Takes an indeterminate failure for a success.
-    AdoptAfterIndeterminate,
-    /// Hands back the whole block at a clean stop, the issued part included.
-    HandBackIssued,
-    /// Opens a newer block before the older one is spent, and goes back to the older one later.
-    NewestBlockFirst,
-    /// Forgets those who wait when an attempt at the store fails.
-    ForgetWaiting,
-    /// Does not try again after a failure.
-    NeverRetry,
-    /// Acknowledges a raise when it is asked for, not when it is durable.
-    RaiseBeforeCommit,
-    /// Does not book what a hole between two blocks has burnt.
-    HoleNotBooked,
-}
-
-/// Identifies one question to the store among those of one allocator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct AttemptId(u64);
-
-/// What happened, told by the shell. `R` is whatever the shell knows a waiting request by.
-#[derive(Debug)]
-pub enum Event<R> {
-    /// A request found the cursor short.
-    Wanted {
-        /// Who asked.
-        request: R,
-        /// How many IDs.
-        count: Count,
-        /// When to give up.
-        deadline: Instant,
-    },
-    /// A request asks that nothing below `floor` be issued once it has been answered.
-    Raise {
-        /// Who asked.
-        request: R,
-        /// The smallest ID that may come next; at most [`MARK_MAX`].
-        floor: u64,
-        /// When to give up.
-        deadline: Instant,
-    },
-    /// A take reached the low-water mark.
-    LowWater,
-    /// The store read or made the record.
-    Opened(AttemptId, Record),
-    /// The store reserved a block and it is durable.
-    Reserved(AttemptId, Block),
-    /// The store raised the mark, to this at least, and it is durable.
-    Raised(AttemptId, u64),
-    /// The store took the rest back (or found that it could not).
-    HandedBack(AttemptId, bool),
-    /// The store could not, or did not say whether it did.
-    Failed(AttemptId, Failure),
-    /// These IDs were issued to a request that was gone before it could be told.
-    Undelivered(Block),
-    /// Time has passed: see [`Allocator::next_wake`].
-    Tick,
-    /// Serve those who wait, hand back the rest, and end.
-    Stop,
-}
-
-/// What the shell is to do.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Action<R> {
-    /// Ask the store for the record of the sequence, making it if the shell is to.
-    Open(AttemptId),
-    /// Ask the store to reserve a block.
-    Reserve(AttemptId, Reserve),
-    /// Ask the store to raise the mark to at least this.
-    Raise(AttemptId, u64),
-    /// Ask the store to take the rest back.
-    HandBack(AttemptId, HandBack),
-    /// Answer a request with IDs.
-    Issue(R, Block),
-    /// Answer a request to raise: done.
-    Acknowledge(R),
-    /// Answer a request with an error.
-    Refuse(R, Refusal),
-    /// The allocator holds nothing any more and will ask nothing.
-    Ended,
-}
-
-/// Why a request gets no ID.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
-    /// Its deadline passed; the last failure of the store, if that was the reason.
-    Late(Option<Failure>),
-    /// The store failed in a way that waiting does not mend.
-    Store(Failure),
-    /// The sequence has fewer IDs left than were asked for, perhaps none.
-    Exhausted {
-        /// How many are left.
-        left: u64,
-    },
-    /// Too many requests wait for this sequence.
-    Overloaded,
-    /// The server is stopping.
-    Stopping,
-    /// A raise may only move forward, and IDs from here on are next already.
-    Lowering {
-        /// The next ID.
-        next: u64,
-    },
-}
-
-/// What an allocator shows to those who watch: see [`Allocator::observe`].
-#[derive(Debug, Clone, Copy)]
-pub struct Observation {
-    /// What the creator of the sequence chose; `None` until the record is read.
-    pub definition: Option<Definition>,
-    /// The block length in force: of the definition, or of the server.
-    pub block_len: BlockLen,
-    /// The first ID that this owner knows to be reserved by nobody.
-    pub mark: u64,
-    /// The next ID, as far as this owner knows.
-    pub next: u64,
-    /// The last ID issued or given up; `None` if this owner cannot know it.
-    pub last: Option<u64>,
-    /// IDs reserved and not yet issued.
-    pub held: u64,
-    /// Issued and burnt since this owner started.
-    pub tally: Tally,
-    /// Requests that wait now.
-    pub waiting: usize,
-    /// Requests that have had to wait since this owner started.
-    pub waits: u64,
-    /// Attempts at the store that were made again after a failure.
-    pub retries: u64,
-}
 
 #[derive(Debug)]
 struct Waiting<R> {
@@ -301,11 +134,33 @@ impl<R> Allocator<R> {
     /// Takes in what happened at `now` and appends to `out` what is to be done.
     pub fn handle(&mut self, now: Instant, event: Event<R>, out: &mut Vec<Action<R>>) {
         match event {
-            Event::Wanted { request, count, deadline } => {
-                self.wanted(Waiting { request, count, deadline }, out);
+            Event::Wanted {
+                request,
+                count,
+                deadline,
+            } => {
+                self.wanted(
+                    Waiting {
+                        request,
+                        count,
+                        deadline,
+                    },
+                    out,
+                );
             }
-            Event::Raise { request, floor, deadline } => {
-                self.raise_asked(Raising { request, floor: floor.min(MARK_MAX), deadline }, out);
+            Event::Raise {
+                request,
+                floor,
+                deadline,
+            } => {
+                self.raise_asked(
+                    Raising {
+                        request,
+                        floor: floor.min(MARK_MAX),
+                        deadline,
+                    },
+                    out,
+                );
             }
             Event::LowWater => self.refill_due = true,
             Event::Opened(attempt, record) => self.opened(attempt, record, out),
@@ -329,7 +184,11 @@ impl<R> Allocator<R> {
 
     /// When to call with [`Event::Tick`] at the latest, if nothing else happens before.
     pub fn next_wake(&self) -> Option<Instant> {
-        let retry = if self.in_flight.is_none() { self.retry_at } else { None };
+        let retry = if self.in_flight.is_none() {
+            self.retry_at
+        } else {
+            None
+        };
         [retry, self.first_deadline].into_iter().flatten().min()
     }
 
@@ -443,11 +302,15 @@ impl<R> Allocator<R> {
     }
 
     fn adopt(&mut self, block: Block, out: &mut Vec<Action<R>>) {
-        let newest_first = self.is_mutant(Mutant::NewestBlockFirst);
-        let book_hole = !self.is_mutant(Mutant::HoleNotBooked);
-        let extends = self.waiting.is_empty() && !newest_first;
-        if self.holding.adopt(block, extends, newest_first, book_hole, &self.demand) {
-            self.refill_due = true;
+        if !self.is_mutant(Mutant::HoleNotBooked) {
+            self.holding.book_hole_before(block);
+        }
+        if self.is_mutant(Mutant::NewestBlockFirst) && self.holding.held() > 0 {
+            self.holding.put_in_front(block);
+        } else {
+            self.refill_due |= self
+                .holding
+                .adopt(block, self.waiting.is_empty(), &self.demand);
         }
         self.settle(out);
     }
@@ -529,10 +392,14 @@ impl<R> Allocator<R> {
     ) {
         self.failures_in_row = self.failures_in_row.saturating_add(1);
         self.retries += 1;
-        let at_once = failure.kind == FailureKind::Conflict
-            && self.failures_in_row <= CONFLICT_RETRIES_MAX;
+        let at_once =
+            failure.kind == FailureKind::Conflict && self.failures_in_row <= CONFLICT_RETRIES_MAX;
         let doublings = self.failures_in_row.saturating_sub(1).min(16);
-        let pause = if at_once { 0 } else { (BACKOFF_MIN_US << doublings).min(BACKOFF_MAX_US) };
+        let pause = if at_once {
+            0
+        } else {
+            (BACKOFF_MIN_US << doublings).min(BACKOFF_MAX_US)
+        };
         self.retry_at = Some(now.plus_micros(pause));
         if self.is_mutant(Mutant::NeverRetry) {
             self.retry_at = Some(Instant::from_micros(u64::MAX));
@@ -568,7 +435,11 @@ impl<R> Allocator<R> {
     fn refuse_all(&mut self, refusal: &Refusal, out: &mut Vec<Action<R>>) {
         let waiting = self.waiting.drain(..).map(|waiting| waiting.request);
         let raises = self.raises.drain(..).map(|raising| raising.request);
-        out.extend(waiting.chain(raises).map(|r| Action::Refuse(r, refusal.clone())));
+        out.extend(
+            waiting
+                .chain(raises)
+                .map(|r| Action::Refuse(r, refusal.clone())),
+        );
         self.first_deadline = None;
     }
 
@@ -625,9 +496,7 @@ impl<R> Allocator<R> {
                 self.first_deadline = None;
             }
         }
-        if self.holding.open(&self.demand) {
-            self.refill_due = true;
-        }
+        self.refill_due |= self.holding.open(&self.demand);
     }
 
     /// Asks the store for what is needed next, if it is free to be asked.
@@ -656,12 +525,23 @@ impl<R> Allocator<R> {
             return;
         }
         let wanted = self.waiting.iter().map(|waiting| waiting.count.get());
-        let wanted = wanted.fold(0, |sum: u64, n| sum.saturating_add(n)).min(RESERVE_LEN_MAX);
+        let wanted = wanted
+            .fold(0, |sum: u64, n| sum.saturating_add(n))
+            .min(RESERVE_LEN_MAX);
         let refill = self.refill_due && self.demand.refills_ahead() && self.holding.has_room();
         if wanted > 0 || (refill && self.life == Life::Serving) {
-            let len = self.demand.reserve_len(now, self.holding.tally().issued, wanted);
+            let len = self
+                .demand
+                .reserve_len(now, self.holding.tally().issued, wanted);
             let spent = self.holding.spent();
-            self.ask(Question::Reserve(Reserve { floor: self.holding.mark(), len, spent }), out);
+            self.ask(
+                Question::Reserve(Reserve {
+                    floor: self.holding.mark(),
+                    len,
+                    spent,
+                }),
+                out,
+            );
         }
     }
 
@@ -684,9 +564,7 @@ impl<R> Allocator<R> {
             } else {
                 out.push(Action::Refuse(raising.request, Refusal::Lowering { next }));
             }
-            if self.holding.open(&self.demand) {
-                self.refill_due = true;
-            }
+            self.refill_due |= self.holding.open(&self.demand);
         }
         None
     }
@@ -704,8 +582,11 @@ impl<R> Allocator<R> {
 
     /// Nobody waits any more: hand back what is left, once.
     fn finish(&mut self, out: &mut Vec<Action<R>>) {
-        let whole = self.is_mutant(Mutant::HandBackIssued);
-        let unissued = self.holding.give_up(whole);
+        let opened_at = self.holding.opened_at();
+        let mut unissued = self.holding.give_up();
+        if self.is_mutant(Mutant::HandBackIssued) {
+            unissued.start = opened_at.unwrap_or(unissued.start);
+        }
         if self.dirty {
             self.ask(Question::HandBack(unissued), out);
         } else {

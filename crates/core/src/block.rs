@@ -93,7 +93,9 @@ mod tests {
                             assert_eq!(front.len(), n);
                             assert_eq!(front.len() + rest.map_or(0, Block::len), block.len());
                             assert_eq!(front.start(), block.start());
-                            assert!(rest.is_none_or(|r| r.start() == front.end() && r.end() == end));
+                            assert!(
+                                rest.is_none_or(|r| r.start() == front.end() && r.end() == end)
+                            );
                         }
                         None => assert!(n == 0 || n > block.len()),
                     }

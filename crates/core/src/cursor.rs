@@ -118,7 +118,10 @@ impl Cursor {
     /// If the cursor is open, or `block` starts below an ID that this cursor has held: either
     /// would be a duplicate in the making.
     pub(crate) fn open(&self, block: Block, refill_at: u64) -> bool {
-        assert!(self.position().is_none(), "a cursor is closed before it is opened again");
+        assert!(
+            self.position().is_none(),
+            "a cursor is closed before it is opened again"
+        );
         let held = self.end.load(Ordering::Relaxed);
         assert!(
             held <= block.end(),
@@ -138,7 +141,11 @@ impl Cursor {
     pub(crate) fn extend(&self, block: Block, refill_at: u64) -> bool {
         assert!(self.position().is_some(), "only an open cursor is extended");
         let end = self.end.load(Ordering::Relaxed);
-        assert_eq!(end, block.start(), "only an adjacent block extends a cursor");
+        assert_eq!(
+            end,
+            block.start(),
+            "only an adjacent block extends a cursor"
+        );
         self.refill_at.store(refill_at, Ordering::Relaxed);
         self.end.store(block.end(), Ordering::Release);
         // A read-modify-write, so that it is ordered against every take: a take before it is seen
@@ -162,11 +169,13 @@ mod tests {
     use super::*;
 
     fn block(start: u64, end: u64) -> Block {
-        Block::new(start, end).unwrap()
+        Block::new(start, end).expect("the test names a block")
     }
 
     fn ids(cursor: &Cursor, n: u64) -> Option<(u64, u64)> {
-        cursor.take(n).map(|taken| (taken.block.start(), taken.block.end()))
+        cursor
+            .take(n)
+            .map(|taken| (taken.block.start(), taken.block.end()))
     }
 
     #[test]
@@ -178,7 +187,10 @@ mod tests {
         assert_eq!(ids(&cursor, 3), Some((1, 4)));
         assert_eq!(ids(&cursor, 3), None);
         assert_eq!(ids(&cursor, u64::MAX), None);
-        assert_eq!(cursor.take_up_to(3).unwrap().block, block(4, 6));
+        assert_eq!(
+            cursor.take_up_to(3).expect("the test knows").block,
+            block(4, 6)
+        );
         assert_eq!(cursor.take_up_to(3), None);
         assert_eq!(cursor.position(), Some(6));
     }
@@ -247,7 +259,7 @@ mod loom_tests {
     use super::*;
 
     fn block(start: u64, end: u64) -> Block {
-        Block::new(start, end).unwrap()
+        Block::new(start, end).expect("the test names a block")
     }
 
     /// Checks that `taken` are disjoint and inside `allowed`, and returns how many IDs they hold.
@@ -272,8 +284,13 @@ mod loom_tests {
             let other = Arc::clone(&cursor);
             let taker = thread::spawn(move || [other.take(2), other.take(1)]);
             let mine = [cursor.take(1), cursor.take(2)];
-            let all: Vec<Taken> =
-                taker.join().unwrap().into_iter().chain(mine).flatten().collect();
+            let all: Vec<Taken> = taker
+                .join()
+                .expect("the test knows")
+                .into_iter()
+                .chain(mine)
+                .flatten()
+                .collect();
             assert!(check(all.iter().map(|t| t.block), &[block(1, 4)]) >= 2);
             assert_eq!(all.iter().filter(|t| t.refill_due).count(), 1);
         });
@@ -291,12 +308,14 @@ mod loom_tests {
                 })
                 .collect();
             let due_now = cursor.extend(block(2, 5), 3);
-            let taken: Vec<Taken> =
-                takers.into_iter().filter_map(|t| t.join().unwrap()).collect();
+            let taken: Vec<Taken> = takers
+                .into_iter()
+                .filter_map(|t| t.join().expect("the test knows"))
+                .collect();
             check(taken.iter().map(|t| t.block), &[block(1, 5)]);
             // Whoever passed the low-water mark, the owner hears of it.
             let reported = due_now || taken.iter().any(|t| t.refill_due);
-            assert_eq!(cursor.position().unwrap() >= 3, reported);
+            assert_eq!(cursor.position().expect("the test knows") >= 3, reported);
         });
     }
 
@@ -310,7 +329,13 @@ mod loom_tests {
             let rest = cursor.close();
             cursor.open(block(10, 13), NEVER);
             let mine = cursor.take(1);
-            let taken = taker.join().unwrap().into_iter().flatten().chain(mine).map(|t| t.block);
+            let taken = taker
+                .join()
+                .expect("the test knows")
+                .into_iter()
+                .flatten()
+                .chain(mine)
+                .map(|t| t.block);
             check(taken.chain(rest), &[block(1, 3), block(10, 13)]);
         });
     }
@@ -326,8 +351,14 @@ mod loom_tests {
                 cursor.open(rest, NEVER);
             }
             let mine = cursor.take_up_to(3);
-            let taken: Vec<Block> =
-                taker.join().unwrap().into_iter().flatten().chain(mine).map(|t| t.block).collect();
+            let taken: Vec<Block> = taker
+                .join()
+                .expect("the test knows")
+                .into_iter()
+                .flatten()
+                .chain(mine)
+                .map(|t| t.block)
+                .collect();
             let rest = cursor.close();
             assert_eq!(check(taken.into_iter().chain(rest), &[block(1, 4)]), 3);
         });

@@ -37,7 +37,10 @@ pub struct Failure {
 impl Failure {
     /// A failure of `kind`, described by `message`.
     pub fn new(kind: FailureKind, message: impl Into<Arc<str>>) -> Self {
-        Self { kind, message: message.into() }
+        Self {
+            kind,
+            message: message.into(),
+        }
     }
 }
 

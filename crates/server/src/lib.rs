@@ -14,7 +14,7 @@ pub mod limits;
 pub mod metrics;
 mod owner;
 pub mod resp;
-pub mod server;
 pub mod sequence;
+pub mod server;
 pub mod service;
 mod stopping;

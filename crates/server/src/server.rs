@@ -69,7 +69,14 @@ impl Server {
         let http = listen(settings.http)?;
         let (resp_addr, http_addr) = (resp.local_addr()?, http.local_addr()?);
         let max_connections = settings.max_connections;
-        Ok(Self { service, resp, http, resp_addr, http_addr, max_connections })
+        Ok(Self {
+            service,
+            resp,
+            http,
+            resp_addr,
+            http_addr,
+            max_connections,
+        })
     }
 
     /// Where RESP is served.
@@ -136,7 +143,11 @@ impl Server {
 
 fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     let named = |error: io::Error| io::Error::new(error.kind(), format!("{addr}: {error}"));
-    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    let socket = if addr.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
     // So that a restart need not wait for the connections of the last run to be forgotten.
     socket.set_reuseaddr(true)?;
     socket.bind(addr).map_err(named)?;
@@ -175,7 +186,9 @@ async fn accept_http(listener: TcpListener, context: Arc<HttpContext>, accepting
         let traffic = Arc::clone(&accepting.traffic);
         let Ok(room) = Arc::clone(&accepting.room).try_acquire_owned() else {
             traffic.http.refused();
-            drop(stream.try_write(b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\r\n"));
+            drop(
+                stream.try_write(b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\r\n"),
+            );
             continue;
         };
         let service = TowerToHyperService::new(router.clone());

@@ -126,8 +126,14 @@ fn redis_py_works_unmodified() {
         let import = Command::new(python).args(["-c", "import redis"]).output();
         import.is_ok_and(|import| import.status.success())
     };
-    let pythons: Vec<&str> = ["python3", "/usr/bin/python3"].into_iter().filter(has_redis).collect();
-    assert!(!pythons.is_empty(), "no Python has redis-py; install it, `cargo xtask ci` does so");
+    let pythons: Vec<&str> = ["python3", "/usr/bin/python3"]
+        .into_iter()
+        .filter(has_redis)
+        .collect();
+    assert!(
+        !pythons.is_empty(),
+        "no Python has redis-py; install it, `cargo xtask ci` does so"
+    );
     for python in pythons {
         let out = run(python, &["-c", REDIS_PY, &port, python]);
         assert!(out.starts_with("ok"), "{out}");

@@ -1,5 +1,7 @@
 //! `ticketd serve` by the real binary: its start, its settings, its end.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use std::fs;

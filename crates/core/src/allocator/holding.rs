@@ -157,7 +157,11 @@ impl Holding {
     }
 
     fn front_left(&self) -> u64 {
-        let spent = if self.open { self.position() } else { return self.front.map_or(0, Block::len) };
+        let spent = if self.open {
+            self.position()
+        } else {
+            return self.front.map_or(0, Block::len);
+        };
         self.front_end().saturating_sub(spent)
     }
 
@@ -211,7 +215,9 @@ impl Holding {
         if self.open {
             return false;
         }
-        let Some(front) = self.front else { return false };
+        let Some(front) = self.front else {
+            return false;
+        };
         self.open = true;
         self.cursor.open(front, self.refill_at(front, demand))
     }
@@ -219,35 +225,36 @@ impl Holding {
     fn refill_at(&self, front: Block, demand: &Demand) -> u64 {
         let wanted = demand.refills_ahead() && self.beyond.is_none() && front.end() < MARK_MAX;
         // Early in the ID space the low-water mark may be longer than all that lies below the end.
-        if wanted { front.end().saturating_sub(demand.low_water()) } else { NEVER }
+        if wanted {
+            front.end().saturating_sub(demand.low_water())
+        } else {
+            NEVER
+        }
     }
 
-    /// Takes over a block that the store has made durable. `extends` says that nobody waits, so
-    /// that an adjacent block can be put under the open cursor as it is. Returns whether a refill
-    /// is due already.
-    pub(super) fn adopt(
-        &mut self,
-        block: Block,
-        extends: bool,
-        newest_first: bool,
-        book_hole: bool,
-        demand: &Demand,
-    ) -> bool {
-        if book_hole {
-            self.burn(Burn::Indeterminate, block.start().saturating_sub(self.mark));
-        }
+    /// Books what lies between the mark and a new block: nobody will ever issue it.
+    pub(super) fn book_hole_before(&mut self, block: Block) {
+        self.burn(Burn::Indeterminate, block.start().saturating_sub(self.mark));
+    }
+
+    /// Takes over a block that the store has made durable. `nobody_waits` says that an adjacent
+    /// block can be put under the open cursor as it is. Returns whether a refill is due already.
+    pub(super) fn adopt(&mut self, block: Block, nobody_waits: bool, demand: &Demand) -> bool {
         let adjacent = self.front.is_some_and(|front| front.end() == block.start());
         self.mark = self.mark.max(block.end());
-        if newest_first && self.held() > 0 {
-            self.close();
-            self.beyond = self.front.replace(block).or(self.beyond);
-        } else if adjacent && self.open && extends {
+        if adjacent && self.open && nobody_waits {
             return self.extend(block, demand);
-        } else {
-            self.close();
-            self.append(block);
         }
+        self.close();
+        self.append(block);
         false
+    }
+
+    /// A deliberate bug: spends `block` before what is held.
+    pub(super) fn put_in_front(&mut self, block: Block) {
+        self.mark = self.mark.max(block.end());
+        self.close();
+        self.beyond = self.front.replace(block).or(self.beyond);
     }
 
     fn extend(&mut self, block: Block, demand: &Demand) -> bool {
@@ -260,7 +267,9 @@ impl Holding {
     /// Puts `block` behind what is held. The cursor is closed.
     fn append(&mut self, block: Block) {
         let joined = |held: Block| {
-            (held.end() == block.start()).then(|| Block::new(held.start(), block.end())).flatten()
+            (held.end() == block.start())
+                .then(|| Block::new(held.start(), block.end()))
+                .flatten()
         };
         match (self.front, self.beyond) {
             (None, None) => self.front = Some(block),
@@ -337,26 +346,34 @@ impl Holding {
         self.beyond = None;
     }
 
+    /// Where the block under the cursor began, its issued part included.
+    pub(super) fn opened_at(&self) -> Option<u64> {
+        self.front.filter(|_| self.open).map(Block::start)
+    }
+
     /// Ends: what can be handed back (the last block, if nothing was reserved beyond it) is
-    /// returned, the rest is burnt. `whole` is a deliberate bug.
-    pub(super) fn give_up(&mut self, whole: bool) -> HandBack {
-        let opened_over = self.front;
+    /// returned, the rest is burnt.
+    pub(super) fn give_up(&mut self) -> HandBack {
         self.close();
-        let mut last = self.beyond.take().or_else(|| self.front.take());
-        if whole && last.is_some() {
-            last = opened_over;
-        }
+        let last = self.beyond.take().or_else(|| self.front.take());
         let front = self.front.take().map_or(0, Block::len);
         self.burn(Burn::Stop, front);
         match last {
-            Some(last) if last.end() == self.mark => {
-                HandBack { start: last.start(), end: last.end() }
-            }
+            Some(last) if last.end() == self.mark => HandBack {
+                start: last.start(),
+                end: last.end(),
+            },
             Some(last) => {
                 self.burn(Burn::Stop, last.len());
-                HandBack { start: self.mark, end: self.mark }
+                HandBack {
+                    start: self.mark,
+                    end: self.mark,
+                }
             }
-            None => HandBack { start: self.mark, end: self.mark },
+            None => HandBack {
+                start: self.mark,
+                end: self.mark,
+            },
         }
     }
 }

@@ -94,7 +94,10 @@ pub struct CommandError {
 
 impl CommandError {
     fn invalid(message: impl Into<String>) -> Self {
-        Self { kind: ErrorKind::Invalid, message: message.into() }
+        Self {
+            kind: ErrorKind::Invalid,
+            message: message.into(),
+        }
     }
 
     fn syntax() -> Self {
@@ -151,8 +154,18 @@ const fn spec(
     last_key: i64,
     verb: Verb,
 ) -> Spec {
-    let keys = if last_key == 0 { (0, 0, 0) } else { (1, last_key, 1) };
-    Spec { name, arity, flags, keys, verb }
+    let keys = if last_key == 0 {
+        (0, 0, 0)
+    } else {
+        (1, last_key, 1)
+    };
+    Spec {
+        name,
+        arity,
+        flags,
+        keys,
+        verb,
+    }
 }
 
 const WRITE: &[&str] = &["write", "denyoom", "fast"];
@@ -177,7 +190,13 @@ pub const SPECS: [Spec; 24] = [
     spec("auth", -2, PLAIN, 0, Verb::Auth),
     spec("client", -2, PLAIN, 0, Verb::Client),
     spec("command", -1, PLAIN, 0, Verb::Command),
-    spec("config", -2, &["admin", "loading", "stale"], 0, Verb::Config),
+    spec(
+        "config",
+        -2,
+        &["admin", "loading", "stale"],
+        0,
+        Verb::Config,
+    ),
     spec("info", -1, &["loading", "stale"], 0, Verb::Info),
     spec("select", 2, PLAIN, 0, Verb::Select),
     spec("reset", 1, PLAIN, 0, Verb::Reset),
@@ -189,10 +208,41 @@ pub const SPECS: [Spec; 24] = [
 
 /// Commands that would lower, erase or fake a sequence.
 const FORBIDDEN: [&str; 35] = [
-    "append", "copy", "decr", "decrby", "del", "expire", "expireat", "flushall", "flushdb",
-    "getdel", "getex", "getset", "incrbyfloat", "migrate", "move", "mset", "msetnx", "persist",
-    "pexpire", "pexpireat", "psetex", "rename", "renamenx", "replicaof", "restore", "setbit",
-    "setex", "setnx", "setrange", "shutdown", "slaveof", "swapdb", "unlink", "eval", "evalsha",
+    "append",
+    "copy",
+    "decr",
+    "decrby",
+    "del",
+    "expire",
+    "expireat",
+    "flushall",
+    "flushdb",
+    "getdel",
+    "getex",
+    "getset",
+    "incrbyfloat",
+    "migrate",
+    "move",
+    "mset",
+    "msetnx",
+    "persist",
+    "pexpire",
+    "pexpireat",
+    "psetex",
+    "rename",
+    "renamenx",
+    "replicaof",
+    "restore",
+    "setbit",
+    "setex",
+    "setnx",
+    "setrange",
+    "shutdown",
+    "slaveof",
+    "swapdb",
+    "unlink",
+    "eval",
+    "evalsha",
 ];
 
 /// Reads the command that `args` of `frame` spell; `None` if there are no arguments at all.
@@ -201,7 +251,10 @@ const FORBIDDEN: [&str; 35] = [
 /// [`CommandError`] for an unknown or forbidden command, or wrong arguments.
 pub fn parse<'a>(frame: &'a [u8], args: &'a Args) -> Option<Result<Command<'a>, CommandError>> {
     let name = args.get(frame, 0)?;
-    let Some(spec) = SPECS.iter().find(|spec| name.eq_ignore_ascii_case(spec.name.as_bytes())) else {
+    let Some(spec) = SPECS
+        .iter()
+        .find(|spec| name.eq_ignore_ascii_case(spec.name.as_bytes()))
+    else {
         return Some(Err(not_known(name, frame, args)));
     };
     let count = args.len() as i64;
@@ -223,16 +276,25 @@ pub fn is_incr<'a>(frame: &'a [u8], args: &'a Args) -> Option<&'a [u8]> {
 }
 
 fn not_known(name: &[u8], frame: &[u8], args: &Args) -> CommandError {
-    if FORBIDDEN.iter().any(|word| name.eq_ignore_ascii_case(word.as_bytes())) {
+    if FORBIDDEN
+        .iter()
+        .any(|word| name.eq_ignore_ascii_case(word.as_bytes()))
+    {
         let message = format!(
             "{} is refused: a sequence only moves forward and is never erased, since an ID could \
              come twice",
             name.escape_ascii().to_string().to_uppercase()
         );
-        return CommandError { kind: ErrorKind::Forbidden, message };
+        return CommandError {
+            kind: ErrorKind::Forbidden,
+            message,
+        };
     }
     let shown = |text: &[u8]| text[..text.len().min(128)].escape_ascii().to_string();
-    let mut message = format!("unknown command '{}', with args beginning with: ", shown(name));
+    let mut message = format!(
+        "unknown command '{}', with args beginning with: ",
+        shown(name)
+    );
     for arg in args.iter(frame).skip(1).take(4) {
         message.push_str(&format!("'{}' ", shown(arg)));
     }
@@ -262,7 +324,9 @@ fn parse_arguments(verb: Verb, rest: Vec<&[u8]>) -> Result<Command<'_>, CommandE
         (Verb::Ping, &[]) => Command::Ping(None),
         (Verb::Ping, &[text]) => Command::Ping(Some(text)),
         (Verb::Ping, _) => {
-            return Err(CommandError::invalid("wrong number of arguments for 'ping' command"));
+            return Err(CommandError::invalid(
+                "wrong number of arguments for 'ping' command",
+            ));
         }
         (Verb::Echo, &[text]) => Command::Echo(text),
         (Verb::Hello, options) => Command::Hello(hello(options)?),
@@ -311,11 +375,20 @@ fn raise_to(text: &[u8]) -> Result<u64, CommandError> {
 }
 
 fn scan<'a>(cursor: &[u8], options: &[&'a [u8]]) -> Result<Scan<'a>, CommandError> {
-    let cursor = std::str::from_utf8(cursor).ok().and_then(|c| c.parse().ok());
+    let cursor = std::str::from_utf8(cursor)
+        .ok()
+        .and_then(|c| c.parse().ok());
     let cursor = cursor.ok_or_else(|| CommandError::invalid("invalid cursor"))?;
-    let mut scan = Scan { cursor, pattern: None, count: 10, other_type: false };
+    let mut scan = Scan {
+        cursor,
+        pattern: None,
+        count: 10,
+        other_type: false,
+    };
     for option in options.chunks(2) {
-        let &[word, value] = option else { return Err(CommandError::syntax()) };
+        let &[word, value] = option else {
+            return Err(CommandError::syntax());
+        };
         match word.to_ascii_lowercase().as_slice() {
             b"match" => scan.pattern = Some(value),
             b"count" => {
@@ -330,8 +403,14 @@ fn scan<'a>(cursor: &[u8], options: &[&'a [u8]]) -> Result<Scan<'a>, CommandErro
 }
 
 fn hello<'a>(options: &[&'a [u8]]) -> Result<Hello<'a>, CommandError> {
-    let mut hello = Hello { version: None, auth: false, name: None };
-    let Some((version, mut rest)) = options.split_first() else { return Ok(hello) };
+    let mut hello = Hello {
+        version: None,
+        auth: false,
+        name: None,
+    };
+    let Some((version, mut rest)) = options.split_first() else {
+        return Ok(hello);
+    };
     let version = parse_integer(version).ok_or_else(|| {
         CommandError::invalid("Protocol version is not an integer or out of range")
     })?;
@@ -362,7 +441,9 @@ mod tests {
         let mut args = Args::default();
         frame::parse(&frame, &mut args).unwrap().unwrap();
         let command = parse(&frame, &args).unwrap();
-        command.map(drop).map_err(|error| (error.kind, error.message))
+        command
+            .map(drop)
+            .map_err(|error| (error.kind, error.message))
     }
 
     fn check(line: &str, expected: Command<'_>) {
@@ -381,9 +462,18 @@ mod tests {
         check("next notes count 10", Command::Next(b"notes", ten));
         check("SET notes 5000", Command::Set(b"notes", 5000));
         check("select 0", Command::Select(Some(0)));
-        let scan = Scan { cursor: 7, pattern: Some(b"a*"), count: 5, other_type: false };
+        let scan = Scan {
+            cursor: 7,
+            pattern: Some(b"a*"),
+            count: 5,
+            other_type: false,
+        };
         check("SCAN 7 MATCH a* COUNT 5 TYPE string", Command::Scan(scan));
-        let hello = Hello { version: Some(3), auth: false, name: Some(b"me") };
+        let hello = Hello {
+            version: Some(3),
+            auth: false,
+            name: Some(b"me"),
+        };
         check("HELLO 3 SETNAME me", Command::Hello(hello));
     }
 
@@ -391,15 +481,31 @@ mod tests {
     fn what_is_wrong_is_said() {
         for (line, kind, part) in [
             ("FOO a b", ErrorKind::Invalid, "unknown command 'FOO'"),
-            ("incr", ErrorKind::Invalid, "wrong number of arguments for 'incr'"),
-            ("incr a b", ErrorKind::Invalid, "wrong number of arguments for 'incr'"),
+            (
+                "incr",
+                ErrorKind::Invalid,
+                "wrong number of arguments for 'incr'",
+            ),
+            (
+                "incr a b",
+                ErrorKind::Invalid,
+                "wrong number of arguments for 'incr'",
+            ),
             ("incrby a 0", ErrorKind::Invalid, "only moves forward"),
             ("incrby a -1", ErrorKind::Invalid, "only moves forward"),
             ("incrby a x", ErrorKind::Invalid, "not an integer"),
             ("incrby a 1000001", ErrorKind::TooLarge, "at most 1000000"),
-            ("incrby a 1000000000000000000000000000000", ErrorKind::Invalid, "out of range"),
+            (
+                "incrby a 1000000000000000000000000000000",
+                ErrorKind::Invalid,
+                "out of range",
+            ),
             ("next a count", ErrorKind::Invalid, "syntax"),
-            ("set a -5", ErrorKind::Invalid, "not an integer or out of range"),
+            (
+                "set a -5",
+                ErrorKind::Invalid,
+                "not an integer or out of range",
+            ),
             ("set a 5 NX", ErrorKind::Invalid, "no options"),
             ("del a", ErrorKind::Forbidden, "DEL is refused"),
             ("flushall", ErrorKind::Forbidden, "FLUSHALL is refused"),

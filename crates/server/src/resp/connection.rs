@@ -68,8 +68,14 @@ pub async fn serve(
 ) {
     let client = Client::new(id, stream.peer_addr().ok());
     let reply = Reply::default();
-    let mut connection =
-        Connection { context, stream, reply, client, last: None, transaction: None };
+    let mut connection = Connection {
+        context,
+        stream,
+        reply,
+        client,
+        last: None,
+        transaction: None,
+    };
     // `Err` says that nobody is there to be told anything.
     drop(connection.run(stopping).await);
 }
@@ -149,8 +155,7 @@ impl Connection {
         let flow = match command::parse(frame, args) {
             None => Flow::GoOn,
             Some(Err(_)) if introspection::is_http(frame) => {
-                let message =
-                    format!("this is RESP; HTTP is served at {}", self.context.http_addr);
+                let message = format!("this is RESP; HTTP is served at {}", self.context.http_addr);
                 self.error(ErrorKind::Invalid, &message);
                 Flow::Close
             }
@@ -326,7 +331,10 @@ impl Connection {
 
     /// The sequence `name` if it is open, by memory if it was asked last.
     fn remembered(&mut self, name: &[u8]) -> Option<&Sequence> {
-        let known = self.last.as_ref().is_some_and(|s| s.name().as_str().as_bytes() == name);
+        let known = self
+            .last
+            .as_ref()
+            .is_some_and(|s| s.name().as_str().as_bytes() == name);
         if !known {
             self.last = self.context.service.opened(std::str::from_utf8(name).ok()?);
         }
@@ -348,7 +356,9 @@ impl Connection {
     }
 
     async fn exists(&self, name: &[u8]) -> Result<bool, ServiceError> {
-        let Ok(name) = Name::from_bytes(name) else { return Ok(false) };
+        let Ok(name) = Name::from_bytes(name) else {
+            return Ok(false);
+        };
         match self.context.service.show(&name).await {
             Ok(_) => Ok(true),
             Err(error) if error.kind == ErrorKind::NotFound => Ok(false),
@@ -365,7 +375,8 @@ impl Connection {
     }
 
     async fn write_ids(&mut self, block: Block) -> Result<(), Gone> {
-        self.reply.array(usize::try_from(block.len()).unwrap_or(usize::MAX));
+        self.reply
+            .array(usize::try_from(block.len()).unwrap_or(usize::MAX));
         let mut rest = Some(block);
         while let Some(block) = rest {
             let piece = block.len().min(RESP_IDS_PER_WRITE);
@@ -416,7 +427,10 @@ impl Connection {
         if written < bytes.len() {
             let rest = self.stream.write_all(&bytes[written..]);
             let limit = Duration::from_secs(WRITE_TIMEOUT_SECONDS);
-            tokio::time::timeout(limit, rest).await.map_err(|_| Gone)?.map_err(|_| Gone)?;
+            tokio::time::timeout(limit, rest)
+                .await
+                .map_err(|_| Gone)?
+                .map_err(|_| Gone)?;
         }
         self.reply.clear();
         Ok(())
@@ -431,7 +445,9 @@ fn checked(name: &[u8]) -> Result<Name, ServiceError> {
 /// answers to one run fit into one write.
 fn run_len(input: &[u8], used: usize) -> u64 {
     let (first, rest) = input.split_at(used);
-    let more = rest.chunks_exact(used).take(RESP_IDS_PER_WRITE as usize - 1);
+    let more = rest
+        .chunks_exact(used)
+        .take(RESP_IDS_PER_WRITE as usize - 1);
     1 + more.take_while(|frame| *frame == first).count() as u64
 }
 
