@@ -48,10 +48,7 @@ pub fn run(root: &Path, options: &[&str]) -> Result<()> {
     let options = parse(options)?;
     needs::provide()?;
     let build = ["build", "--release", "--quiet"];
-    let built = Command::new(env!("CARGO"))
-        .args(build)
-        .current_dir(root)
-        .status()?;
+    let built = Command::new(env!("CARGO")).args(build).current_dir(root).status()?;
     if !built.success() {
         bail!("the release build failed");
     }
@@ -73,11 +70,8 @@ pub fn run(root: &Path, options: &[&str]) -> Result<()> {
             ours.push(measure(&ticketd, connections, pipeline, requests)?);
             theirs.push(measure(&redis, connections, pipeline, requests)?);
         }
-        let ratios: Vec<f64> = ours
-            .iter()
-            .zip(&theirs)
-            .map(|(a, b)| a.per_second / b.per_second)
-            .collect();
+        let ratios: Vec<f64> =
+            ours.iter().zip(&theirs).map(|(a, b)| a.per_second / b.per_second).collect();
         println!(
             "{connections:11} {pipeline:8} | {:9.0} {:9.0} {:8.2} | {:33.2} {:6.2}",
             median(ours.iter().map(|s| s.per_second)),
@@ -91,10 +85,7 @@ pub fn run(root: &Path, options: &[&str]) -> Result<()> {
 }
 
 fn parse(options: &[&str]) -> Result<Options> {
-    let mut parsed = Options {
-        rounds: 5,
-        requests: 100_000,
-    };
+    let mut parsed = Options { rounds: 5, requests: 100_000 };
     for pair in options.chunks(2) {
         match pair {
             ["--rounds", n] => parsed.rounds = n.parse().context("--rounds takes a number")?,
@@ -112,14 +103,7 @@ fn parse(options: &[&str]) -> Result<Options> {
 
 fn start_ticketd(root: &Path, scratch: &Path) -> Result<Peer> {
     let mut child = Command::new(root.join("target/release/ticketd"))
-        .args([
-            "serve",
-            "--resp",
-            "127.0.0.1:0",
-            "--http",
-            "127.0.0.1:0",
-            "--data-dir",
-        ])
+        .args(["serve", "--resp", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data-dir"])
         .arg(scratch.join("ticketd"))
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -131,36 +115,20 @@ fn start_ticketd(root: &Path, scratch: &Path) -> Result<Peer> {
         .split_whitespace()
         .find_map(|word| word.strip_prefix("resp=")?.rsplit(':').next()?.parse().ok())
         .with_context(|| format!("ticketd did not say where it serves: {line}"))?;
-    Ok(Peer {
-        name: "ticketd",
-        port,
-        child,
-    })
+    Ok(Peer { name: "ticketd", port, child })
 }
 
 fn start_redis(scratch: &Path) -> Result<Peer> {
     // Free a moment ago; redis-server cannot pick one itself.
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let child = Command::new("redis-server")
-        .args([
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-            "--port",
-        ])
+        .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port"])
         .arg(port.to_string())
         .current_dir(scratch)
         .stdout(Stdio::null())
         .spawn()
         .context("redis-server could not be started")?;
-    let peer = Peer {
-        name: "redis-server",
-        port,
-        child,
-    };
+    let peer = Peer { name: "redis-server", port, child };
     for _ in 0..100 {
         if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
             return Ok(peer);
@@ -185,10 +153,7 @@ fn measure(peer: &Peer, connections: u32, pipeline: u32, requests: u64) -> Resul
         .and_then(|line| line.split("\",\"").nth(1)?.parse().ok())
         .with_context(|| format!("redis-benchmark against {} printed: {text}", peer.name))?;
     let cpu = cpu_seconds(peer)? - before;
-    Ok(Sample {
-        per_second,
-        cpu_us_per_request: cpu * 1e6 / requests as f64,
-    })
+    Ok(Sample { per_second, cpu_us_per_request: cpu * 1e6 / requests as f64 })
 }
 
 /// User and system time of the server so far, in seconds.
@@ -197,9 +162,7 @@ fn cpu_seconds(peer: &Peer) -> Result<f64> {
     let after_name = stat.rsplit(')').next().unwrap_or_default();
     let fields: Vec<&str> = after_name.split_whitespace().collect();
     let ticks = |index: usize| fields.get(index).and_then(|f| f.parse::<f64>().ok());
-    let (user, system) = ticks(11)
-        .zip(ticks(12))
-        .context("the process clock could not be read")?;
+    let (user, system) = ticks(11).zip(ticks(12)).context("the process clock could not be read")?;
     Ok((user + system) / TICKS_PER_SECOND)
 }
 

@@ -16,42 +16,20 @@ struct Step {
 }
 
 const fn step(what: &'static str, args: &'static [&'static str]) -> Step {
-    Step {
-        what,
-        args,
-        env: &[],
-    }
+    Step { what, args, env: &[] }
 }
 
 const STEPS: [Step; 6] = [
     step("the format", &["fmt", "--all", "--check"]),
     step(
         "the lints",
-        &[
-            "clippy",
-            "--quiet",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "-D",
-            "warnings",
-        ],
+        &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"],
     ),
     step("the tests", &["test", "--workspace", "--no-fail-fast"]),
     Step {
         what: "the cursor against every interleaving",
-        args: &[
-            "test",
-            "--package",
-            "ticketd-core",
-            "--release",
-            "--lib",
-            "loom_tests",
-        ],
-        env: &[
-            ("RUSTFLAGS", "--cfg loom"),
-            ("CARGO_TARGET_DIR", "target/loom"),
-        ],
+        args: &["test", "--package", "ticketd-core", "--release", "--lib", "loom_tests"],
+        env: &[("RUSTFLAGS", "--cfg loom"), ("CARGO_TARGET_DIR", "target/loom")],
     },
     step(
         "the deterministic world against deliberate bugs",
@@ -68,15 +46,7 @@ const STEPS: [Step; 6] = [
     ),
     step(
         "the deterministic world",
-        &[
-            "run",
-            "--quiet",
-            "--release",
-            "--",
-            "explore",
-            "--seeds",
-            "2000",
-        ],
+        &["run", "--quiet", "--release", "--", "explore", "--seeds", "2000"],
     ),
 ];
 
@@ -126,10 +96,7 @@ fn run_step(root: &Path, step: &Step) -> Result<Outcome> {
             failed += f;
         }
     }
-    let ok = child
-        .wait()
-        .context("cargo could not be waited for")?
-        .success();
+    let ok = child.wait().context("cargo could not be waited for")?.success();
     Ok(Outcome { ok, passed, failed })
 }
 

@@ -134,33 +134,11 @@ impl<R> Allocator<R> {
     /// Takes in what happened at `now` and appends to `out` what is to be done.
     pub fn handle(&mut self, now: Instant, event: Event<R>, out: &mut Vec<Action<R>>) {
         match event {
-            Event::Wanted {
-                request,
-                count,
-                deadline,
-            } => {
-                self.wanted(
-                    Waiting {
-                        request,
-                        count,
-                        deadline,
-                    },
-                    out,
-                );
+            Event::Wanted { request, count, deadline } => {
+                self.wanted(Waiting { request, count, deadline }, out);
             }
-            Event::Raise {
-                request,
-                floor,
-                deadline,
-            } => {
-                self.raise_asked(
-                    Raising {
-                        request,
-                        floor: floor.min(MARK_MAX),
-                        deadline,
-                    },
-                    out,
-                );
+            Event::Raise { request, floor, deadline } => {
+                self.raise_asked(Raising { request, floor: floor.min(MARK_MAX), deadline }, out);
             }
             Event::LowWater => self.refill_due = true,
             Event::Opened(attempt, record) => self.opened(attempt, record, out),
@@ -184,11 +162,7 @@ impl<R> Allocator<R> {
 
     /// When to call with [`Event::Tick`] at the latest, if nothing else happens before.
     pub fn next_wake(&self) -> Option<Instant> {
-        let retry = if self.in_flight.is_none() {
-            self.retry_at
-        } else {
-            None
-        };
+        let retry = if self.in_flight.is_none() { self.retry_at } else { None };
         [retry, self.first_deadline].into_iter().flatten().min()
     }
 
@@ -308,9 +282,7 @@ impl<R> Allocator<R> {
         if self.is_mutant(Mutant::NewestBlockFirst) && self.holding.held() > 0 {
             self.holding.put_in_front(block);
         } else {
-            self.refill_due |= self
-                .holding
-                .adopt(block, self.waiting.is_empty(), &self.demand);
+            self.refill_due |= self.holding.adopt(block, self.waiting.is_empty(), &self.demand);
         }
         self.settle(out);
     }
@@ -395,11 +367,7 @@ impl<R> Allocator<R> {
         let at_once =
             failure.kind == FailureKind::Conflict && self.failures_in_row <= CONFLICT_RETRIES_MAX;
         let doublings = self.failures_in_row.saturating_sub(1).min(16);
-        let pause = if at_once {
-            0
-        } else {
-            (BACKOFF_MIN_US << doublings).min(BACKOFF_MAX_US)
-        };
+        let pause = if at_once { 0 } else { (BACKOFF_MIN_US << doublings).min(BACKOFF_MAX_US) };
         self.retry_at = Some(now.plus_micros(pause));
         if self.is_mutant(Mutant::NeverRetry) {
             self.retry_at = Some(Instant::from_micros(u64::MAX));
@@ -435,11 +403,7 @@ impl<R> Allocator<R> {
     fn refuse_all(&mut self, refusal: &Refusal, out: &mut Vec<Action<R>>) {
         let waiting = self.waiting.drain(..).map(|waiting| waiting.request);
         let raises = self.raises.drain(..).map(|raising| raising.request);
-        out.extend(
-            waiting
-                .chain(raises)
-                .map(|r| Action::Refuse(r, refusal.clone())),
-        );
+        out.extend(waiting.chain(raises).map(|r| Action::Refuse(r, refusal.clone())));
         self.first_deadline = None;
     }
 
@@ -525,23 +489,12 @@ impl<R> Allocator<R> {
             return;
         }
         let wanted = self.waiting.iter().map(|waiting| waiting.count.get());
-        let wanted = wanted
-            .fold(0, |sum: u64, n| sum.saturating_add(n))
-            .min(RESERVE_LEN_MAX);
+        let wanted = wanted.fold(0, |sum: u64, n| sum.saturating_add(n)).min(RESERVE_LEN_MAX);
         let refill = self.refill_due && self.demand.refills_ahead() && self.holding.has_room();
         if wanted > 0 || (refill && self.life == Life::Serving) {
-            let len = self
-                .demand
-                .reserve_len(now, self.holding.tally().issued, wanted);
+            let len = self.demand.reserve_len(now, self.holding.tally().issued, wanted);
             let spent = self.holding.spent();
-            self.ask(
-                Question::Reserve(Reserve {
-                    floor: self.holding.mark(),
-                    len,
-                    spent,
-                }),
-                out,
-            );
+            self.ask(Question::Reserve(Reserve { floor: self.holding.mark(), len, spent }), out);
         }
     }
 

@@ -21,11 +21,7 @@ impl Count {
     /// # Errors
     /// [`CountError`] for 0 and for anything above [`COUNT_MAX`].
     pub const fn new(value: u64) -> Result<Self, CountError> {
-        if value == 0 || value > COUNT_MAX {
-            Err(CountError)
-        } else {
-            Ok(Self(value))
-        }
+        if value == 0 || value > COUNT_MAX { Err(CountError) } else { Ok(Self(value)) }
     }
 
     /// Reads a count in decimal, as it comes off the wire.
@@ -62,16 +58,7 @@ mod tests {
     fn parses_only_what_is_allowed() {
         assert_eq!(Count::parse(b"1").map(Count::get), Ok(1));
         assert_eq!(Count::parse(b"1000000").map(Count::get), Ok(COUNT_MAX));
-        for bad in [
-            &b"0"[..],
-            b"-1",
-            b"+1",
-            b"",
-            b" 1",
-            b"1.0",
-            b"1000001",
-            b"\xff",
-        ] {
+        for bad in [&b"0"[..], b"-1", b"+1", b"", b" 1", b"1.0", b"1000001", b"\xff"] {
             assert_eq!(Count::parse(bad), Err(CountError), "{bad:?}");
         }
         assert_eq!(Count::parse("1".repeat(31).as_bytes()), Err(CountError));

@@ -118,10 +118,7 @@ impl Cursor {
     /// If the cursor is open, or `block` starts below an ID that this cursor has held: either
     /// would be a duplicate in the making.
     pub(crate) fn open(&self, block: Block, refill_at: u64) -> bool {
-        assert!(
-            self.position().is_none(),
-            "a cursor is closed before it is opened again"
-        );
+        assert!(self.position().is_none(), "a cursor is closed before it is opened again");
         let held = self.end.load(Ordering::Relaxed);
         assert!(
             held <= block.end(),
@@ -141,11 +138,7 @@ impl Cursor {
     pub(crate) fn extend(&self, block: Block, refill_at: u64) -> bool {
         assert!(self.position().is_some(), "only an open cursor is extended");
         let end = self.end.load(Ordering::Relaxed);
-        assert_eq!(
-            end,
-            block.start(),
-            "only an adjacent block extends a cursor"
-        );
+        assert_eq!(end, block.start(), "only an adjacent block extends a cursor");
         self.refill_at.store(refill_at, Ordering::Relaxed);
         self.end.store(block.end(), Ordering::Release);
         // A read-modify-write, so that it is ordered against every take: a take before it is seen
@@ -173,9 +166,7 @@ mod tests {
     }
 
     fn ids(cursor: &Cursor, n: u64) -> Option<(u64, u64)> {
-        cursor
-            .take(n)
-            .map(|taken| (taken.block.start(), taken.block.end()))
+        cursor.take(n).map(|taken| (taken.block.start(), taken.block.end()))
     }
 
     #[test]
@@ -187,10 +178,7 @@ mod tests {
         assert_eq!(ids(&cursor, 3), Some((1, 4)));
         assert_eq!(ids(&cursor, 3), None);
         assert_eq!(ids(&cursor, u64::MAX), None);
-        assert_eq!(
-            cursor.take_up_to(3).expect("the test knows").block,
-            block(4, 6)
-        );
+        assert_eq!(cursor.take_up_to(3).expect("the test knows").block, block(4, 6));
         assert_eq!(cursor.take_up_to(3), None);
         assert_eq!(cursor.position(), Some(6));
     }
@@ -284,13 +272,8 @@ mod loom_tests {
             let other = Arc::clone(&cursor);
             let taker = thread::spawn(move || [other.take(2), other.take(1)]);
             let mine = [cursor.take(1), cursor.take(2)];
-            let all: Vec<Taken> = taker
-                .join()
-                .expect("the test knows")
-                .into_iter()
-                .chain(mine)
-                .flatten()
-                .collect();
+            let all: Vec<Taken> =
+                taker.join().expect("the test knows").into_iter().chain(mine).flatten().collect();
             assert!(check(all.iter().map(|t| t.block), &[block(1, 4)]) >= 2);
             assert_eq!(all.iter().filter(|t| t.refill_due).count(), 1);
         });
@@ -308,10 +291,8 @@ mod loom_tests {
                 })
                 .collect();
             let due_now = cursor.extend(block(2, 5), 3);
-            let taken: Vec<Taken> = takers
-                .into_iter()
-                .filter_map(|t| t.join().expect("the test knows"))
-                .collect();
+            let taken: Vec<Taken> =
+                takers.into_iter().filter_map(|t| t.join().expect("the test knows")).collect();
             check(taken.iter().map(|t| t.block), &[block(1, 5)]);
             // Whoever passed the low-water mark, the owner hears of it.
             let reported = due_now || taken.iter().any(|t| t.refill_due);

@@ -58,11 +58,7 @@ impl BlockLen {
     /// # Errors
     /// [`BlockLenError`] for 0 and for anything above [`BLOCK_LEN_MAX`].
     pub const fn fixed(len: u64) -> Result<Self, BlockLenError> {
-        if len == 0 || len > BLOCK_LEN_MAX {
-            Err(BlockLenError)
-        } else {
-            Ok(Self::Fixed(len))
-        }
+        if len == 0 || len > BLOCK_LEN_MAX { Err(BlockLenError) } else { Ok(Self::Fixed(len)) }
     }
 }
 
@@ -88,10 +84,7 @@ impl fmt::Display for BlockLen {
 
 impl fmt::Display for BlockLenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "a block length is \"auto\" or a whole number from 1 to {BLOCK_LEN_MAX}"
-        )
+        write!(f, "a block length is \"auto\" or a whole number from 1 to {BLOCK_LEN_MAX}")
     }
 }
 
@@ -127,15 +120,7 @@ mod tests {
         for text in ["auto", "1", "1000", "10000000"] {
             assert_eq!(text.parse::<BlockLen>().unwrap().to_string(), text);
         }
-        for bad in [
-            "",
-            "0",
-            "-1",
-            "Auto",
-            "1e3",
-            "10000001",
-            "99999999999999999999",
-        ] {
+        for bad in ["", "0", "-1", "Auto", "1e3", "10000001", "99999999999999999999"] {
             assert_eq!(bad.parse::<BlockLen>(), Err(BlockLenError), "{bad}");
         }
     }

@@ -37,10 +37,7 @@ pub struct Failure {
 impl Failure {
     /// A failure of `kind`, described by `message`.
     pub fn new(kind: FailureKind, message: impl Into<Arc<str>>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-        }
+        Self { kind, message: message.into() }
     }
 }
 

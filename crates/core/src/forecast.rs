@@ -22,11 +22,7 @@ pub struct RateMeter {
 impl RateMeter {
     /// A meter that starts at `now`, when `issued` IDs have been issued.
     pub const fn new(now: Instant, issued: u64) -> Self {
-        Self {
-            at: now,
-            issued,
-            per_second: None,
-        }
+        Self { at: now, issued, per_second: None }
     }
 
     /// Takes note that `issued` IDs have been issued by `now`, and returns the rate in IDs per
@@ -39,14 +35,8 @@ impl RateMeter {
             // The weight of the old rate after `elapsed`: a half per half-life, without needing
             // an exponential function, which `core` does not have.
             let old = HALF_LIFE_US / (HALF_LIFE_US + elapsed);
-            let rate = self
-                .per_second
-                .map_or(recent, |rate| rate * old + recent * (1.0 - old));
-            *self = Self {
-                at: now,
-                issued,
-                per_second: Some(rate),
-            };
+            let rate = self.per_second.map_or(recent, |rate| rate * old + recent * (1.0 - old));
+            *self = Self { at: now, issued, per_second: Some(rate) };
         }
         self.per_second.unwrap_or(0.0)
     }

@@ -52,18 +52,9 @@ pub const BACKOFF_MAX_US: u64 = 1_000_000;
 /// Lost compare-and-swaps in a row that are tried again at once; after that they pause as well.
 pub const CONFLICT_RETRIES_MAX: u32 = 3;
 
-const _: () = assert!(
-    COUNT_MAX <= RESERVE_LEN_MAX,
-    "one request must fit one reservation"
-);
-const _: () = assert!(
-    BLOCK_LEN_MAX <= RESERVE_LEN_MAX,
-    "one block must fit one reservation"
-);
+const _: () = assert!(COUNT_MAX <= RESERVE_LEN_MAX, "one request must fit one reservation");
+const _: () = assert!(BLOCK_LEN_MAX <= RESERVE_LEN_MAX, "one block must fit one reservation");
 const _: () = assert!(AUTO_BLOCK_LEN_MIN >= 2 && AUTO_BLOCK_LEN_MIN <= AUTO_BLOCK_LEN_MAX);
 const _: () = assert!(AUTO_BLOCK_LEN_MAX <= BLOCK_LEN_MAX);
 const _: () = assert!(BACKOFF_MIN_US > 0 && BACKOFF_MIN_US <= BACKOFF_MAX_US);
-const _: () = assert!(
-    MARK_MAX < u64::MAX,
-    "the cursor needs a value above every mark"
-);
+const _: () = assert!(MARK_MAX < u64::MAX, "the cursor needs a value above every mark");

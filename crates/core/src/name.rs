@@ -65,10 +65,7 @@ impl Name {
             let leads = byte.is_ascii_alphanumeric() || byte == b'_';
             let follows = leads || matches!(byte, b'.' | b':' | b'-' | b'/');
             if !(if index == 0 { leads } else { follows }) {
-                return Err(NameError::Forbidden {
-                    byte,
-                    position: index + 1,
-                });
+                return Err(NameError::Forbidden { byte, position: index + 1 });
             }
         }
         Ok(())
@@ -93,10 +90,7 @@ impl fmt::Display for NameError {
         match self {
             Self::Empty => write!(f, "a sequence name needs at least one character"),
             Self::TooLong { len } => {
-                write!(
-                    f,
-                    "a sequence name has at most {NAME_LEN_MAX} characters, this one {len}"
-                )
+                write!(f, "a sequence name has at most {NAME_LEN_MAX} characters, this one {len}")
             }
             Self::Forbidden { byte, position } => write!(
                 f,
@@ -116,13 +110,7 @@ mod tests {
 
     #[test]
     fn accepts_the_alphabet_and_both_ends_of_the_length() {
-        for good in [
-            "a",
-            "9",
-            "_x",
-            "Notes.v2:eu-west/1",
-            &"n".repeat(NAME_LEN_MAX),
-        ] {
+        for good in ["a", "9", "_x", "Notes.v2:eu-west/1", &"n".repeat(NAME_LEN_MAX)] {
             assert_eq!(Name::new(good).unwrap().as_str(), good);
         }
     }
@@ -130,37 +118,13 @@ mod tests {
     #[test]
     fn says_what_is_wrong_and_where() {
         assert_eq!(Name::new(""), Err(NameError::Empty));
-        assert_eq!(
-            Name::new(&"n".repeat(129)),
-            Err(NameError::TooLong { len: 129 })
-        );
-        assert_eq!(
-            Name::new(".a"),
-            Err(NameError::Forbidden {
-                byte: b'.',
-                position: 1
-            })
-        );
-        assert_eq!(
-            Name::new("no tes"),
-            Err(NameError::Forbidden {
-                byte: b' ',
-                position: 3
-            })
-        );
-        assert_eq!(
-            Name::new("n\u{e9}"),
-            Err(NameError::Forbidden {
-                byte: 0xc3,
-                position: 2
-            })
-        );
+        assert_eq!(Name::new(&"n".repeat(129)), Err(NameError::TooLong { len: 129 }));
+        assert_eq!(Name::new(".a"), Err(NameError::Forbidden { byte: b'.', position: 1 }));
+        assert_eq!(Name::new("no tes"), Err(NameError::Forbidden { byte: b' ', position: 3 }));
+        assert_eq!(Name::new("n\u{e9}"), Err(NameError::Forbidden { byte: 0xc3, position: 2 }));
         assert_eq!(
             Name::from_bytes(b"a\r"),
-            Err(NameError::Forbidden {
-                byte: b'\r',
-                position: 2
-            })
+            Err(NameError::Forbidden { byte: b'\r', position: 2 })
         );
     }
 }

@@ -63,11 +63,7 @@ pub enum DecodeError {
 impl Record {
     /// The record of a new sequence.
     pub const fn new(definition: Definition) -> Self {
-        Self {
-            definition,
-            mark: ID_MIN,
-            spent: ID_MIN,
-        }
+        Self { definition, mark: ID_MIN, spent: ID_MIN }
     }
 
     /// Reserves a block of `asked.len` IDs at or above both the mark and `asked.floor`; shorter
@@ -169,14 +165,7 @@ impl Record {
         if !(ID_MIN..=MARK_MAX).contains(&mark) || !(ID_MIN..=mark).contains(&spent) {
             return Err(DecodeError::Contradiction);
         }
-        Ok(Self {
-            definition: Definition {
-                kind: Kind::Ticket,
-                block_len,
-            },
-            mark,
-            spent,
-        })
+        Ok(Self { definition: Definition { kind: Kind::Ticket, block_len }, mark, spent })
     }
 }
 
@@ -208,19 +197,11 @@ mod tests {
     use crate::limits::ID_MAX;
 
     fn record(mark: u64) -> Record {
-        Record {
-            mark,
-            spent: ID_MIN,
-            ..Record::new(Definition::default())
-        }
+        Record { mark, spent: ID_MIN, ..Record::new(Definition::default()) }
     }
 
     fn reserve(floor: u64, len: u64) -> Reserve {
-        Reserve {
-            floor,
-            len,
-            spent: 1,
-        }
+        Reserve { floor, len, spent: 1 }
     }
 
     #[test]
@@ -228,20 +209,14 @@ mod tests {
         let mut r = record(1);
         assert_eq!(r.reserve(reserve(1, 7)), Ok(Block::new(1, 8).unwrap()));
         assert_eq!(r.reserve(reserve(1, 7)), Ok(Block::new(8, 15).unwrap()));
-        assert_eq!(
-            r.reserve(reserve(100, 3)),
-            Ok(Block::new(100, 103).unwrap())
-        );
+        assert_eq!(r.reserve(reserve(100, 3)), Ok(Block::new(100, 103).unwrap()));
         assert_eq!(r.mark, 103);
     }
 
     #[test]
     fn gives_the_last_id_and_then_is_exhausted() {
         let mut r = record(ID_MAX - 1);
-        assert_eq!(
-            r.reserve(reserve(1, 10)),
-            Ok(Block::new(ID_MAX - 1, MARK_MAX).unwrap())
-        );
+        assert_eq!(r.reserve(reserve(1, 10)), Ok(Block::new(ID_MAX - 1, MARK_MAX).unwrap()));
         let full = r;
         assert_eq!(r.reserve(reserve(1, 1)), Err(Exhausted));
         assert_eq!(r.reserve(reserve(u64::MAX, u64::MAX)), Err(Exhausted));
@@ -274,11 +249,7 @@ mod tests {
         for bit in 0..ENCODED_LEN * 8 {
             let mut damaged = bytes;
             damaged[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(
-                Record::decode(&name, &damaged),
-                Err(DecodeError::Checksum),
-                "bit {bit}"
-            );
+            assert_eq!(Record::decode(&name, &damaged), Err(DecodeError::Checksum), "bit {bit}");
         }
         let tasks = Name::new("tasks").unwrap();
         assert_eq!(Record::decode(&tasks, &bytes), Err(DecodeError::Checksum));

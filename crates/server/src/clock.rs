@@ -12,21 +12,13 @@ pub struct Clock {
 
 impl Clock {
     /// A clock whose origin is now.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the file that may read the clock"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the file that may read the clock")]
     pub fn start() -> Self {
-        Self {
-            origin: tokio::time::Instant::now(),
-        }
+        Self { origin: tokio::time::Instant::now() }
     }
 
     /// The present moment.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the file that may read the clock"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the file that may read the clock")]
     pub fn now(&self) -> Instant {
         Instant::from_micros(0).plus(self.origin.elapsed())
     }

@@ -90,10 +90,7 @@ pub struct ServiceError {
 impl ServiceError {
     /// An error of `kind`, described by `message`.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-        }
+        Self { kind, message: message.into() }
     }
 
     /// An error of kind [`ErrorKind::Invalid`].
@@ -103,10 +100,7 @@ impl ServiceError {
 
     /// The server is stopping.
     pub fn stopping() -> Self {
-        Self::new(
-            ErrorKind::Unavailable,
-            "the server is stopping; ask another, or try again",
-        )
+        Self::new(ErrorKind::Unavailable, "the server is stopping; ask another, or try again")
     }
 }
 

@@ -77,8 +77,6 @@ async fn finish(State(context): State<Arc<HttpContext>>, request: Request, next:
     if let Some(kind) = response.extensions().get::<ErrorKind>() {
         context.traffic.http.error(*kind);
     }
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

@@ -55,7 +55,4 @@ pub const RATE_INTERVAL_SECONDS: u64 = 5;
 pub const STOP_TIMEOUT_SECONDS: u64 = 3;
 
 const _: () = assert!(NAME_LEN_MAX < RESP_ARG_LEN_MAX, "a name fits an argument");
-const _: () = assert!(
-    RESP_ARG_LEN_MAX <= RESP_COMMAND_LEN_MAX,
-    "an argument fits a command"
-);
+const _: () = assert!(RESP_ARG_LEN_MAX <= RESP_COMMAND_LEN_MAX, "an argument fits a command");

@@ -126,9 +126,7 @@ impl Line {
             mark: info.mark,
             left: info.left,
             per_second: info.per_second,
-            lasts_seconds: info
-                .lasts
-                .map_or(f64::INFINITY, |lasts| lasts.as_secs_f64()),
+            lasts_seconds: info.lasts.map_or(f64::INFINITY, |lasts| lasts.as_secs_f64()),
             ..Self::default()
         };
         if let Some(seen) = &info.open {
@@ -210,10 +208,7 @@ impl Snapshot {
         let (reserve_counts, reserve_sum_us) = service.times().read();
         Self {
             lines: lines(&service.opened_infos(), METRICS_SEQUENCES_MAX),
-            protocols: [
-                Counts::read("resp", &traffic.resp),
-                Counts::read("http", &traffic.http),
-            ],
+            protocols: [Counts::read("resp", &traffic.resp), Counts::read("http", &traffic.http)],
             sizes: service.store_sizes(),
             reserve_counts,
             reserve_sum_us,
@@ -224,10 +219,7 @@ impl Snapshot {
     fn encode_ids(&self, out: &mut Families<'_>) -> fmt::Result {
         let each = || self.lines.iter();
         out.by_sequence(
-            Form::counter(
-                "ticketd_ids_issued_total",
-                "IDs given to clients by this server",
-            ),
+            Form::counter("ticketd_ids_issued_total", "IDs given to clients by this server"),
             each().map(|line| (line, line.issued)),
         )?;
         let mut burnt = out.family(Form::counter(
@@ -236,18 +228,12 @@ impl Snapshot {
         ))?;
         for line in each() {
             for (reason, ids) in Burn::ALL.iter().zip(line.burnt) {
-                let labels = [
-                    ("sequence", line.label.as_str()),
-                    ("reason", reason.as_str()),
-                ];
+                let labels = [("sequence", line.label.as_str()), ("reason", reason.as_str())];
                 burnt.encode_family(&labels)?.encode_gauge(&ids)?;
             }
         }
         out.by_sequence(
-            Form::gauge(
-                "ticketd_ids_held",
-                "IDs reserved by this server and not yet issued",
-            ),
+            Form::gauge("ticketd_ids_held", "IDs reserved by this server and not yet issued"),
             each().map(|line| (line, line.held)),
         )?;
         out.by_sequence(
@@ -259,10 +245,7 @@ impl Snapshot {
             each().map(|line| (line, line.mark)),
         )?;
         out.by_sequence(
-            Form::gauge(
-                "ticketd_ids_left",
-                "IDs that can still be issued; of (others) the fewest",
-            ),
+            Form::gauge("ticketd_ids_left", "IDs that can still be issued; of (others) the fewest"),
             each().map(|line| (line, line.left)),
         )
     }
@@ -285,10 +268,7 @@ impl Snapshot {
             each().map(|line| (line, line.lasts_seconds)),
         )?;
         out.by_sequence(
-            Form::counter(
-                "ticketd_refill_waits_total",
-                "Requests that had to wait for the store",
-            ),
+            Form::counter("ticketd_refill_waits_total", "Requests that had to wait for the store"),
             each().map(|line| (line, line.waits)),
         )?;
         out.by_sequence(
@@ -313,10 +293,7 @@ impl Snapshot {
         })?
         .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
         out.one(
-            Form::counter(
-                "ticketd_store_commits_total",
-                "Transactions committed by the store",
-            ),
+            Form::counter("ticketd_store_commits_total", "Transactions committed by the store"),
             self.sizes.commits,
         )?;
         out.one(
@@ -343,10 +320,7 @@ impl Snapshot {
             each().map(|counts| (counts.protocol, counts.connections_total)),
         )?;
         out.by_protocol(
-            Form::counter(
-                "ticketd_connections_refused_total",
-                "Connections turned away",
-            ),
+            Form::counter("ticketd_connections_refused_total", "Connections turned away"),
             each().map(|counts| (counts.protocol, counts.refused_total)),
         )?;
         let mut errors = out.family(Form::counter(
@@ -363,18 +337,12 @@ impl Snapshot {
     }
 
     fn encode_process(&self, out: &mut Families<'_>) -> fmt::Result {
-        let form = Form::gauge(
-            "ticketd_build_info",
-            "1; the version of this server is its label",
-        );
+        let form = Form::gauge("ticketd_build_info", "1; the version of this server is its label");
         out.family(form)?
             .encode_family(&[("version", env!("CARGO_PKG_VERSION"))])?
             .encode_gauge(&1_u64)?;
         out.one(
-            Form::gauge(
-                "ticketd_uptime_seconds",
-                "Seconds since this server started",
-            ),
+            Form::gauge("ticketd_uptime_seconds", "Seconds since this server started"),
             self.uptime_seconds,
         )
     }
@@ -400,19 +368,11 @@ struct Form {
 
 impl Form {
     const fn counter(name: &'static str, help: &'static str) -> Self {
-        Self {
-            name,
-            help,
-            metric_type: MetricType::Counter,
-        }
+        Self { name, help, metric_type: MetricType::Counter }
     }
 
     const fn gauge(name: &'static str, help: &'static str) -> Self {
-        Self {
-            name,
-            help,
-            metric_type: MetricType::Gauge,
-        }
+        Self { name, help, metric_type: MetricType::Gauge }
     }
 }
 
@@ -424,8 +384,7 @@ struct Families<'a>(DescriptorEncoder<'a>);
 
 impl Families<'_> {
     fn family(&mut self, form: Form) -> Result<MetricEncoder<'_>, fmt::Error> {
-        self.0
-            .encode_descriptor(form.name, form.help, None, form.metric_type)
+        self.0.encode_descriptor(form.name, form.help, None, form.metric_type)
     }
 
     fn one(&mut self, form: Form, value: impl EncodeGaugeValue) -> fmt::Result {
@@ -439,9 +398,7 @@ impl Families<'_> {
     ) -> fmt::Result {
         let mut family = self.family(form)?;
         for (line, value) in values {
-            family
-                .encode_family(&[("sequence", line.label.as_str())])?
-                .encode_gauge(&value)?;
+            family.encode_family(&[("sequence", line.label.as_str())])?.encode_gauge(&value)?;
         }
         Ok(())
     }
@@ -453,9 +410,7 @@ impl Families<'_> {
     ) -> fmt::Result {
         let mut family = self.family(form)?;
         for (protocol, value) in values {
-            family
-                .encode_family(&[("protocol", protocol)])?
-                .encode_gauge(&value)?;
+            family.encode_family(&[("protocol", protocol)])?.encode_gauge(&value)?;
         }
         Ok(())
     }
@@ -482,12 +437,7 @@ mod tests {
 
     #[test]
     fn sequences_beyond_the_limit_share_one_line() {
-        let infos = [
-            info("c", 5, 70),
-            info("a", 1, 90),
-            info("d", 3, 60),
-            info("b", 9, 80),
-        ];
+        let infos = [info("c", 5, 70), info("a", 1, 90), info("d", 3, 60), info("b", 9, 80)];
         let told = lines(&infos, 2);
         let labels: Vec<_> = told.iter().map(|line| line.label.as_str()).collect();
         assert_eq!(labels, ["a", "b", OTHERS]);
@@ -529,19 +479,12 @@ mod tests {
         let mut out = String::new();
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Snapshot {
-            lines: vec![Line {
-                label: "n".into(),
-                issued: u64::MAX,
-                ..Line::default()
-            }],
+            lines: vec![Line { label: "n".into(), issued: u64::MAX, ..Line::default() }],
             protocols: [
                 Counts::read("resp", &ProtocolTraffic::default()),
                 Counts::read("http", &ProtocolTraffic::default()),
             ],
-            sizes: Sizes {
-                commits: (1 << 53) + 1,
-                ..Sizes::default()
-            },
+            sizes: Sizes { commits: (1 << 53) + 1, ..Sizes::default() },
             reserve_counts: [0; StoreTimes::BOUNDS_US.len() + 1],
             reserve_sum_us: 0,
             uptime_seconds: 0.0,

@@ -79,9 +79,7 @@ impl Owner {
     fn tell(&self, event: Event<Reply>, asked: &mut Option<Asked>) -> bool {
         note(&self.sequence, &event);
         let mut actions = Vec::new();
-        self.sequence
-            .allocator()
-            .handle(self.clock.now(), event, &mut actions);
+        self.sequence.allocator().handle(self.clock.now(), event, &mut actions);
         let mut ended = false;
         let mut undelivered = Vec::new();
         for action in actions {
@@ -155,24 +153,12 @@ fn failed(attempt: AttemptId, error: &StoreError) -> Event<Reply> {
 
 fn event_of(request: Request) -> Event<Reply> {
     match request {
-        Request::Ids {
-            reply,
-            count,
-            deadline,
-        } => Event::Wanted {
-            request: reply,
-            count,
-            deadline,
-        },
-        Request::Raise {
-            reply,
-            floor,
-            deadline,
-        } => Event::Raise {
-            request: reply,
-            floor,
-            deadline,
-        },
+        Request::Ids { reply, count, deadline } => {
+            Event::Wanted { request: reply, count, deadline }
+        }
+        Request::Raise { reply, floor, deadline } => {
+            Event::Raise { request: reply, floor, deadline }
+        }
     }
 }
 
@@ -196,13 +182,7 @@ fn note(sequence: &Sequence, event: &Event<Reply>) {
     let name = sequence.name();
     match event {
         Event::Reserved(_, block) => debug!(sequence = %name, %block, "reserved"),
-        Event::Failed(
-            _,
-            Failure {
-                kind: FailureKind::NotFound,
-                ..
-            },
-        ) => {}
+        Event::Failed(_, Failure { kind: FailureKind::NotFound, .. }) => {}
         Event::Failed(_, failure) => match failure.kind {
             FailureKind::Corrupt | FailureKind::Fenced | FailureKind::Invalid => {
                 error!(sequence = %name, "the sequence stops: {failure}");

@@ -35,16 +35,8 @@ impl Reply {
 /// What is asked of the owner.
 #[derive(Debug)]
 pub(crate) enum Request {
-    Ids {
-        reply: Reply,
-        count: Count,
-        deadline: Instant,
-    },
-    Raise {
-        reply: Reply,
-        floor: u64,
-        deadline: Instant,
-    },
+    Ids { reply: Reply, count: Count, deadline: Instant },
+    Raise { reply: Reply, floor: u64, deadline: Instant },
 }
 
 /// A named source of IDs that is open on this server.
@@ -120,29 +112,13 @@ impl Sequence {
             return Ok(block);
         }
         let (reply, answer) = oneshot::channel();
-        self.ask(
-            Request::Ids {
-                reply: Reply::Ids(reply),
-                count,
-                deadline,
-            },
-            answer,
-        )
-        .await
+        self.ask(Request::Ids { reply: Reply::Ids(reply), count, deadline }, answer).await
     }
 
     /// Makes sure that nothing below `floor` is issued any more.
     pub(crate) async fn raise(&self, floor: u64, deadline: Instant) -> Result<(), NoAnswer> {
         let (reply, answer) = oneshot::channel();
-        self.ask(
-            Request::Raise {
-                reply: Reply::Raise(reply),
-                floor,
-                deadline,
-            },
-            answer,
-        )
-        .await
+        self.ask(Request::Raise { reply: Reply::Raise(reply), floor, deadline }, answer).await
     }
 
     async fn ask<T>(
@@ -150,22 +126,14 @@ impl Sequence {
         request: Request,
         answer: oneshot::Receiver<Result<T, Refusal>>,
     ) -> Result<T, NoAnswer> {
-        self.requests
-            .send(request)
-            .await
-            .map_err(|_| NoAnswer::Closed)?;
-        answer
-            .await
-            .map_err(|_| NoAnswer::Closed)?
-            .map_err(NoAnswer::Refused)
+        self.requests.send(request).await.map_err(|_| NoAnswer::Closed)?;
+        answer.await.map_err(|_| NoAnswer::Closed)?.map_err(NoAnswer::Refused)
     }
 
     pub(crate) fn allocator(&self) -> MutexGuard<'_, Allocator<Reply>> {
         // A panic in the allocator is a broken invariant. Going on could issue a duplicate, and
         // the panic hook of the binary ends the process; in tests the lock stays poisoned.
-        self.allocator
-            .lock()
-            .expect("the allocator has not panicked")
+        self.allocator.lock().expect("the allocator has not panicked")
     }
 
     /// What there is to see of it at `now`; `None` until its record has been read.
@@ -173,12 +141,7 @@ impl Sequence {
         let seen = self.allocator().observe();
         let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
         let per_second = rate.observe(now, seen.tally.issued);
-        Some(Info::open(
-            self.name.clone(),
-            seen.definition?,
-            seen,
-            per_second,
-        ))
+        Some(Info::open(self.name.clone(), seen.definition?, seen, per_second))
     }
 }
 

@@ -69,14 +69,7 @@ impl Server {
         let http = listen(settings.http)?;
         let (resp_addr, http_addr) = (resp.local_addr()?, http.local_addr()?);
         let max_connections = settings.max_connections;
-        Ok(Self {
-            service,
-            resp,
-            http,
-            resp_addr,
-            http_addr,
-            max_connections,
-        })
+        Ok(Self { service, resp, http, resp_addr, http_addr, max_connections })
     }
 
     /// Where RESP is served.
@@ -143,11 +136,7 @@ impl Server {
 
 fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     let named = |error: io::Error| io::Error::new(error.kind(), format!("{addr}: {error}"));
-    let socket = if addr.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
-    };
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // So that a restart need not wait for the connections of the last run to be forgotten.
     socket.set_reuseaddr(true)?;
     socket.bind(addr).map_err(named)?;

@@ -98,9 +98,7 @@ pub struct Service {
 
 impl std::fmt::Debug for Service {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Service")
-            .field("settings", &self.settings)
-            .finish_non_exhaustive()
+        f.debug_struct("Service").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
 
@@ -156,10 +154,7 @@ impl Service {
 
     /// The sequence `name` if it is open: the hot path asks for nothing else.
     pub fn opened(&self, name: &str) -> Option<Arc<Sequence>> {
-        let sequences = self
-            .sequences
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
+        let sequences = self.sequences.read().unwrap_or_else(PoisonError::into_inner);
         sequences.get(name).cloned()
     }
 
@@ -169,10 +164,7 @@ impl Service {
         if let Some(sequence) = self.opened(name.as_str()) {
             return Ok(sequence);
         }
-        let mut sequences = self
-            .sequences
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut sequences = self.sequences.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(sequence) = sequences.get(name) {
             return Ok(Arc::clone(sequence));
         }
@@ -220,23 +212,13 @@ impl Service {
 
     fn allocator_config(&self) -> Config {
         let settings = &self.settings;
-        Config::new(
-            settings.block_len,
-            settings.block_len_min,
-            settings.block_len_max,
-        )
+        Config::new(settings.block_len, settings.block_len_min, settings.block_len_max)
     }
 
     /// Forgets a sequence whose owner has ended, so that it can be opened again.
     fn close(&self, sequence: &Arc<Sequence>) {
-        let mut sequences = self
-            .sequences
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        if sequences
-            .get(sequence.name())
-            .is_some_and(|open| Arc::ptr_eq(open, sequence))
-        {
+        let mut sequences = self.sequences.write().unwrap_or_else(PoisonError::into_inner);
+        if sequences.get(sequence.name()).is_some_and(|open| Arc::ptr_eq(open, sequence)) {
             sequences.remove(sequence.name());
         }
     }
@@ -262,9 +244,7 @@ impl Service {
     /// `Conflict` if IDs above `to` are next already; otherwise as [`Service::next`].
     pub async fn raise(self: &Arc<Self>, name: &Name, to: u64) -> Result<(), ServiceError> {
         if to > ID_MAX {
-            return Err(ServiceError::invalid(format!(
-                "an ID is at most {ID_MAX}, not {to}"
-            )));
+            return Err(ServiceError::invalid(format!("an ID is at most {ID_MAX}, not {to}")));
         }
         let deadline = self.deadline();
         loop {
@@ -304,16 +284,10 @@ impl Service {
         if record.definition != wanted {
             return Err(ServiceError::new(
                 ErrorKind::Conflict,
-                format!(
-                    "{name} exists with {}, not with {wanted}",
-                    record.definition
-                ),
+                format!("{name} exists with {}, not with {wanted}", record.definition),
             ));
         }
-        Ok(Created {
-            is_new: before.is_none(),
-            info: self.show(name).await?,
-        })
+        Ok(Created { is_new: before.is_none(), info: self.show(name).await? })
     }
 
     /// What there is to see of the sequence `name`.
@@ -369,16 +343,11 @@ impl Service {
 
     /// What there is to see of all sequences that are open on this server.
     pub fn opened_infos(&self) -> Vec<Info> {
-        let sequences = self
-            .sequences
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
+        let sequences = self.sequences.read().unwrap_or_else(PoisonError::into_inner);
         let open: Vec<_> = sequences.values().cloned().collect();
         drop(sequences);
         let now = self.clock.now();
-        open.iter()
-            .filter_map(|sequence| sequence.info(now))
-            .collect()
+        open.iter().filter_map(|sequence| sequence.info(now)).collect()
     }
 
     /// Keeps the rates of all sequences up to date. Runs until it is dropped.
@@ -394,17 +363,10 @@ impl Service {
     pub async fn stop(&self, within: Duration) -> bool {
         {
             // Under the lock that sequences are opened under: no owner starts after this.
-            let _sequences = self
-                .sequences
-                .write()
-                .unwrap_or_else(PoisonError::into_inner);
+            let _sequences = self.sequences.write().unwrap_or_else(PoisonError::into_inner);
             self.stopping.send_replace(true);
         }
-        let alive = self
-            .alive
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some((sender, mut receiver)) = alive else {
             return true;
         };

@@ -35,32 +35,19 @@ impl Running {
             runtime.block_on(async {
                 let service = Service::new(Arc::new(Memory::new()), settings, Clock::start());
                 let any = "127.0.0.1:0".parse().unwrap();
-                let settings = ServerSettings {
-                    resp: any,
-                    http: any,
-                    max_connections,
-                };
+                let settings = ServerSettings { resp: any, http: any, max_connections };
                 let server = Server::bind(service, settings).await.unwrap();
                 tell.send(server.resp_addr()).unwrap();
                 server.run(async { drop(stopped.await) }).await
             })
         });
-        Self {
-            resp: told.recv().unwrap(),
-            stop: Some(stop),
-            thread: Some(thread),
-        }
+        Self { resp: told.recv().unwrap(), stop: Some(stop), thread: Some(thread) }
     }
 
     fn client(&self) -> Client {
         let stream = TcpStream::connect(self.resp).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(10)))
-            .unwrap();
-        Client {
-            reader: BufReader::new(stream.try_clone().unwrap()),
-            stream,
-        }
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        Client { reader: BufReader::new(stream.try_clone().unwrap()), stream }
     }
 
     /// Stops, and returns whether everything ended in time.
@@ -144,10 +131,7 @@ fn numbers_are_counted_as_the_contract_says() {
         ("SET notes 5000", "+OK"),
         ("GET notes", "5000"),
         ("INCR notes", "5001"),
-        (
-            "SET notes 4999",
-            "-CONFLICT a sequence only moves forward: its next ID is 5002 already",
-        ),
+        ("SET notes 4999", "-CONFLICT a sequence only moves forward: its next ID is 5002 already"),
         ("SET notes 5001", "+OK"),
         ("INCR notes", "5002"),
         ("INCR tasks", "1"),
@@ -180,26 +164,16 @@ fn clients_are_introduced_as_they_expect() {
         ("CONFIG GET save", "[save ]"),
         ("CONFIG GET appendonly", "[appendonly yes]"),
         ("COMMAND COUNT", "24"),
-        (
-            "COMMAND INFO incr nothing",
-            "[[incr 2 [+write +denyoom +fast] 1 1 1] nil]",
-        ),
+        ("COMMAND INFO incr nothing", "[[incr 2 [+write +denyoom +fast] 1 1 1] nil]"),
         ("RESET", "+RESET"),
         ("CLIENT GETNAME", "nil"),
-        (
-            "HELLO 4",
-            "-NOPROTO unsupported protocol version; 2 and 3 are spoken",
-        ),
+        ("HELLO 4", "-NOPROTO unsupported protocol version; 2 and 3 are spoken"),
     ] {
         assert_eq!(client.ask(line), answer, "{line}");
     }
     assert!(client.ask("HELLO 3").contains("proto 3"));
     assert!(client.ask("INFO").contains("redis_version:"));
-    assert!(
-        client
-            .ask("AUTH secret")
-            .starts_with("-ERR AUTH called without any password")
-    );
+    assert!(client.ask("AUTH secret").starts_with("-ERR AUTH called without any password"));
     assert_eq!(client.ask("QUIT"), "+OK");
     assert!(client.is_closed());
 }
@@ -209,13 +183,7 @@ fn what_would_lower_or_erase_a_sequence_is_refused() {
     let server = Running::start();
     let mut client = server.client();
     client.ask("INCR notes");
-    for line in [
-        "DEL notes",
-        "DECR notes",
-        "DECRBY notes 5",
-        "FLUSHALL",
-        "EXPIRE notes 1",
-    ] {
+    for line in ["DEL notes", "DECR notes", "DECRBY notes 5", "FLUSHALL", "EXPIRE notes 1"] {
         let answer = client.ask(line);
         assert!(answer.starts_with("-FORBIDDEN "), "{line}: {answer}");
     }
@@ -264,10 +232,7 @@ fn the_end_of_the_id_space_is_an_error_and_never_a_number() {
     assert_eq!(client.ask(&format!("SET notes {}", ID_MAX - 3)), "+OK");
     assert_eq!(client.ask("INCR notes"), (ID_MAX - 2).to_string());
     let answer = client.ask("INCRBY notes 10");
-    assert!(
-        answer.starts_with("-EXHAUSTED ") && answer.ends_with("IDs left: 2"),
-        "{answer}"
-    );
+    assert!(answer.starts_with("-EXHAUSTED ") && answer.ends_with("IDs left: 2"), "{answer}");
     client.send(&b"INCR notes\r\n".repeat(4));
     assert_eq!(client.read(), (ID_MAX - 1).to_string());
     assert_eq!(client.read(), ID_MAX.to_string());
@@ -307,10 +272,7 @@ fn a_deep_pipeline_is_answered_in_order() {
 #[test]
 fn many_clients_never_share_a_number() {
     for block_len in [BlockLen::Auto, BlockLen::Fixed(1), BlockLen::Fixed(7)] {
-        let settings = ServiceSettings {
-            block_len,
-            ..ServiceSettings::default()
-        };
+        let settings = ServiceSettings { block_len, ..ServiceSettings::default() };
         let server = Running::with(settings, 1000);
         let clients: Vec<_> = (0..8)
             .map(|_| {
@@ -331,10 +293,7 @@ fn many_clients_never_share_a_number() {
                 })
             })
             .collect();
-        let mut all: Vec<u64> = clients
-            .into_iter()
-            .flat_map(|c| c.join().unwrap())
-            .collect();
+        let mut all: Vec<u64> = clients.into_iter().flat_map(|c| c.join().unwrap()).collect();
         all.sort_unstable();
         let expected: Vec<u64> = (1..=8 * 50 * 8).collect();
         assert_eq!(all, expected, "with {block_len}: each once, without a gap");
@@ -377,13 +336,7 @@ fn garbage_is_answered_once_and_ends_the_connection() {
     let server = Running::start();
     let nested = b"*1\r\n*1\r\n*1\r\n*1\r\n".to_vec();
     let endless = vec![b'x'; 70_000];
-    for bytes in [
-        &b"*x\r\n"[..],
-        b"*1\r\n$-5\r\n",
-        b"*2000000000\r\n",
-        &nested,
-        &endless,
-    ] {
+    for bytes in [&b"*x\r\n"[..], b"*1\r\n$-5\r\n", b"*2000000000\r\n", &nested, &endless] {
         let mut client = server.client();
         client.send(bytes);
         let answer = client.read();
@@ -391,26 +344,15 @@ fn garbage_is_answered_once_and_ends_the_connection() {
     }
     let mut browser = server.client();
     browser.send(b"POST /v1/sequences/a/next HTTP/1.1\r\nHost: x\r\n\r\n");
-    assert!(
-        browser
-            .read()
-            .starts_with("-ERR this is RESP; HTTP is served at 127.0.0.1:")
-    );
-    assert_eq!(
-        server.client().ask("INCR notes"),
-        "1",
-        "others are not disturbed"
-    );
+    assert!(browser.read().starts_with("-ERR this is RESP; HTTP is served at 127.0.0.1:"));
+    assert_eq!(server.client().ask("INCR notes"), "1", "others are not disturbed");
 }
 
 #[test]
 fn a_client_that_never_reads_costs_no_one_else_anything() {
     let server = Running::start();
     let mut greedy = server.client();
-    greedy
-        .stream
-        .set_write_timeout(Some(Duration::from_millis(500)))
-        .unwrap();
+    greedy.stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
     // Until the server stops reading, which it must: what it owes is bounded.
     let chunk = b"NEXT greedy COUNT 1000000\r\n".repeat(100);
     let mut sent = 0_usize;
@@ -420,10 +362,7 @@ fn a_client_that_never_reads_costs_no_one_else_anything() {
             Err(_) => break,
         }
     }
-    assert!(
-        sent < 64 * 1024 * 1024,
-        "the server must not take in more than it can answer"
-    );
+    assert!(sent < 64 * 1024 * 1024, "the server must not take in more than it can answer");
     let mut other = server.client();
     for n in 1..=1000 {
         assert_eq!(other.ask("INCR notes"), n.to_string());
@@ -434,10 +373,7 @@ fn a_client_that_never_reads_costs_no_one_else_anything() {
 fn a_client_too_many_is_told_so() {
     let server = Running::with(ServiceSettings::default(), 2);
     let (mut first, mut second) = (server.client(), server.client());
-    assert_eq!(
-        (first.ask("PING"), second.ask("PING")),
-        ("+PONG".into(), "+PONG".into())
-    );
+    assert_eq!((first.ask("PING"), second.ask("PING")), ("+PONG".into(), "+PONG".into()));
     let mut third = server.client();
     assert_eq!(third.read(), "-ERR max number of clients reached");
     drop(first);
@@ -456,17 +392,11 @@ fn a_client_too_many_is_told_so() {
 
 #[test]
 fn without_auto_create_nothing_is_made_by_asking() {
-    let settings = ServiceSettings {
-        auto_create: false,
-        ..ServiceSettings::default()
-    };
+    let settings = ServiceSettings { auto_create: false, ..ServiceSettings::default() };
     let server = Running::with(settings, 10);
     let mut client = server.client();
     for _ in 0..3 {
-        assert_eq!(
-            client.ask("INCR notes"),
-            "-NOTFOUND there is no sequence notes"
-        );
+        assert_eq!(client.ask("INCR notes"), "-NOTFOUND there is no sequence notes");
     }
     assert_eq!(client.ask("DBSIZE"), "0");
 }

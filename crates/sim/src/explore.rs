@@ -122,20 +122,10 @@ pub fn run_seed(seed: u64, options: &Options) -> Outcome {
     };
     let result = match found {
         None => Ok(()),
-        Some((checker, message)) => Err(Violation {
-            checker,
-            message,
-            story: world.trace.story(),
-        }),
+        Some((checker, message)) => Err(Violation { checker, message, story: world.trace.story() }),
     };
     let (hash, stats) = (world.trace.hash(), world.stats);
-    Outcome {
-        seed,
-        hash,
-        stats,
-        trace: world.trace.into_text(),
-        result,
-    }
+    Outcome { seed, hash, stats, trace: world.trace.into_text(), result }
 }
 
 /// Runs the worlds of all `seeds` in order. `progress` sees each outcome and may end the run.
@@ -180,9 +170,7 @@ struct Bug {
 #[cfg(feature = "mutants")]
 impl Bug {
     const fn of(options: &Options) -> Self {
-        Self {
-            mutant: options.mutant,
-        }
+        Self { mutant: options.mutant }
     }
 
     fn store(self) -> Bugs {

@@ -134,10 +134,7 @@ struct Trouble(Mutex<Option<String>>);
 
 impl Trouble {
     fn report(&self, what: String) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(what);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(what);
     }
 
     fn take(&self) -> Option<String> {
@@ -169,13 +166,7 @@ pub fn run(plan: &Plan, server: Server, watch: &dyn Watch, stop: &Stop) -> Summa
             let number = index + 1;
             let table = plan.table_of(number);
             let (table, auditor) = (&plan.tables[table], &auditors[table]);
-            let agent = Agent {
-                number,
-                table,
-                auditor,
-                supply,
-                shared: &shared,
-            };
+            let agent = Agent { number, table, auditor, supply, shared: &shared };
             let running = running.clone();
             scope.spawn(move || {
                 agent.run();
@@ -187,24 +178,16 @@ pub fn run(plan: &Plan, server: Server, watch: &dyn Watch, stop: &Stop) -> Summa
         local
     });
     let elapsed = clock.uptime();
-    let tables = plan
-        .tables
-        .iter()
-        .zip(&auditors)
-        .map(|(name, auditor)| TableSummary {
-            name: name.clone(),
-            found: auditor.findings(),
-            burnt: local.as_ref().map(|local| local.burnt(name)),
-        });
+    let tables = plan.tables.iter().zip(&auditors).map(|(name, auditor)| TableSummary {
+        name: name.clone(),
+        found: auditor.findings(),
+        burnt: local.as_ref().map(|local| local.burnt(name)),
+    });
     let tables = tables.collect();
     if local.is_some_and(|local| !local.stop()) {
         trouble.report("the service did not stop in time".to_owned());
     }
-    Summary {
-        elapsed,
-        tables,
-        trouble: trouble.take(),
-    }
+    Summary { elapsed, tables, trouble: trouble.take() }
 }
 
 /// A supply for each agent, in their order. For a local server this starts the dispensers.
@@ -218,11 +201,7 @@ fn supplies<'scope>(
     let local = match server {
         Server::Local(local) => local,
         Server::Remote(sources) => {
-            assert_eq!(
-                sources.len(),
-                plan.agents,
-                "each agent has a connection of its own"
-            );
+            assert_eq!(sources.len(), plan.agents, "each agent has a connection of its own");
             return (sources.into_iter().map(Supply::Remote).collect(), None);
         }
     };
@@ -249,15 +228,9 @@ fn supplies<'scope>(
 fn attend(plan: &Plan, auditors: &[Auditor], shared: &Shared<'_>, ended: &Receiver<()>) {
     loop {
         let elapsed = shared.clock.uptime();
-        let left = plan
-            .duration
-            .map_or(TICK, |duration| duration.saturating_sub(elapsed));
+        let left = plan.duration.map_or(TICK, |duration| duration.saturating_sub(elapsed));
         // Once stopped, the agents end by themselves: no need to ask more often than this.
-        let wait = if shared.stop.is_requested() {
-            TICK
-        } else {
-            left.min(TICK)
-        };
+        let wait = if shared.stop.is_requested() { TICK } else { left.min(TICK) };
         if ended.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected) {
             return;
         }

@@ -10,10 +10,7 @@ const SEEDS: u64 = 1_500;
 
 #[test]
 fn the_same_seed_twice_is_the_same_trace_byte_for_byte() {
-    let traced = Options {
-        trace: true,
-        ..Options::default()
-    };
+    let traced = Options { trace: true, ..Options::default() };
     for seed in [0, 1, 7, 42, 1_000_003, u64::MAX] {
         let first = run_seed(seed, &traced);
         let second = run_seed(seed, &traced);
@@ -21,37 +18,27 @@ fn the_same_seed_twice_is_the_same_trace_byte_for_byte() {
         assert_eq!(first, second, "seed {seed}");
         assert!(first.trace.unwrap().lines().count() > 300, "seed {seed}");
         let untraced = run_seed(seed, &Options::default());
-        assert_eq!(
-            (untraced.hash, untraced.stats),
-            (second.hash, second.stats),
-            "seed {seed}"
-        );
+        assert_eq!((untraced.hash, untraced.stats), (second.hash, second.stats), "seed {seed}");
     }
 }
 
 #[test]
 fn different_seeds_are_different_worlds() {
-    let hashes: std::collections::BTreeSet<u64> = (0..50)
-        .map(|seed| run_seed(seed, &Options::default()).hash)
-        .collect();
+    let hashes: std::collections::BTreeSet<u64> =
+        (0..50).map(|seed| run_seed(seed, &Options::default()).hash).collect();
     assert_eq!(hashes.len(), 50);
 }
 
 #[test]
 fn no_checker_finds_anything_and_every_mark_is_reached() {
-    let summary = explore(0..SEEDS, &Options::default(), |outcome| {
-        match &outcome.result {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(_) => ControlFlow::Break(()),
-        }
+    let summary = explore(0..SEEDS, &Options::default(), |outcome| match &outcome.result {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(_) => ControlFlow::Break(()),
     });
     if let Some(failure) = summary.failures.first() {
         let violation = failure.result.as_ref().expect_err("a failure has one");
         let story = violation.story.join("\n");
-        panic!(
-            "seed {}: {}: {}\n{story}",
-            failure.seed, violation.checker, violation.message
-        );
+        panic!("seed {}: {}: {}\n{story}", failure.seed, violation.checker, violation.message);
     }
     assert_eq!(summary.seeds, SEEDS);
     let missed: Vec<&str> = Mark::ALL

@@ -19,45 +19,28 @@ const SEEN_BY_USERS: usize = AnyMutant::ALL.len() - 1;
 
 /// The first world that shows the bug, counted from 1, and the checker that saw it.
 fn catch(mutant: AnyMutant, seeds: u64, without_books: bool) -> Option<(u64, &'static str)> {
-    let options = Options {
-        mutant: Some(mutant),
-        without_books,
-        ..Options::default()
-    };
+    let options = Options { mutant: Some(mutant), without_books, ..Options::default() };
     (0..seeds).find_map(|seed| {
         let violation = run_seed(seed, &options).result.err()?;
         assert!(!violation.story.is_empty(), "a failure has a story");
-        assert!(
-            !violation.message.is_empty(),
-            "a failure says what is wrong"
-        );
+        assert!(!violation.message.is_empty(), "a failure says what is wrong");
         Some((seed + 1, violation.checker))
     })
 }
 
 fn cell(caught: Option<(u64, &'static str)>) -> String {
-    caught.map_or_else(
-        || "-".to_owned(),
-        |(seeds, checker)| format!("{seeds} ({checker})"),
-    )
+    caught.map_or_else(|| "-".to_owned(), |(seeds, checker)| format!("{seeds} ({checker})"))
 }
 
 #[test]
 fn every_mutant_is_caught_within_its_bound() {
     let (mut missed, mut seen) = (Vec::new(), 0);
-    println!(
-        "{:<24} {:>5}  {:<18} {:<18}",
-        "mutant", "bound", "seeds needed", "without books"
-    );
+    println!("{:<24} {:>5}  {:<18} {:<18}", "mutant", "bound", "seeds needed", "without books");
     for mutant in AnyMutant::ALL {
         let (name, bound) = (mutant.name(), bound(mutant));
         let caught = catch(mutant, bound, false);
         let by_users = catch(mutant, bound, true);
-        println!(
-            "{name:<24} {bound:>5}  {:<18} {:<18}",
-            cell(caught),
-            cell(by_users)
-        );
+        println!("{name:<24} {bound:>5}  {:<18} {:<18}", cell(caught), cell(by_users));
         seen += usize::from(by_users.is_some());
         if caught.is_none() {
             missed.push(name);

@@ -72,10 +72,7 @@ cases![
 struct Named(&'static str);
 
 impl Drop for Named {
-    #[expect(
-        clippy::print_stderr,
-        reason = "the panic itself does not name the case"
-    )]
+    #[expect(clippy::print_stderr, reason = "the panic itself does not name the case")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("conformance case failed: {}", self.0);
@@ -88,11 +85,7 @@ fn name(text: &str) -> Name {
 }
 
 fn ask(floor: u64, len: u64) -> Reserve {
-    Reserve {
-        floor,
-        len,
-        spent: ID_MIN,
-    }
+    Reserve { floor, len, spent: ID_MIN }
 }
 
 async fn made(store: &impl Store, text: &str) -> Name {
@@ -104,10 +97,7 @@ async fn made(store: &impl Store, text: &str) -> Name {
 async fn reserved(store: &impl Store, name: &Name, floor: u64, len: u64) -> Block {
     let block = ok("reserve", store.reserve(name, ask(floor, len)).await);
     assert!(block.len() <= len, "{block} is longer than asked: {len}");
-    assert!(
-        block.start() >= floor,
-        "{block} starts below the floor {floor}"
-    );
+    assert!(block.start() >= floor, "{block} starts below the floor {floor}");
     block
 }
 
@@ -129,22 +119,14 @@ fn kind_of<T>(what: &str, result: Result<T, StoreError>) -> FailureKind {
 fn assert_disjoint(blocks: &mut [Block]) {
     blocks.sort_by_key(|block| block.start());
     for pair in blocks.windows(2) {
-        assert!(
-            pair[0].end() <= pair[1].start(),
-            "{} and {} overlap",
-            pair[0],
-            pair[1]
-        );
+        assert!(pair[0].end() <= pair[1].start(), "{} and {} overlap", pair[0], pair[1]);
     }
 }
 
 async fn a_new_sequence_starts_at_one_and_is_read_back<S: Store>(store: Arc<S>, _: Nature) {
     let name = name("notes");
     assert_eq!(ok("read", store.read(&name).await), None);
-    let definition = Definition {
-        block_len: Some(BlockLen::Fixed(7)),
-        ..Definition::default()
-    };
+    let definition = Definition { block_len: Some(BlockLen::Fixed(7)), ..Definition::default() };
     let made = ok("create", store.create(&name, definition).await);
     assert_eq!(made, Record::new(definition));
     assert_eq!(record_of(&*store, &name).await, made);
@@ -153,22 +135,13 @@ async fn a_new_sequence_starts_at_one_and_is_read_back<S: Store>(store: Arc<S>, 
 
 async fn creating_twice_returns_the_first<S: Store>(store: Arc<S>, _: Nature) {
     let name = name("notes");
-    let first = Definition {
-        block_len: Some(BlockLen::Fixed(7)),
-        ..Definition::default()
-    };
-    let second = Definition {
-        block_len: Some(BlockLen::Auto),
-        ..Definition::default()
-    };
+    let first = Definition { block_len: Some(BlockLen::Fixed(7)), ..Definition::default() };
+    let second = Definition { block_len: Some(BlockLen::Auto), ..Definition::default() };
     ok("create", store.create(&name, first).await);
     let block = reserved(&*store, &name, 1, 10).await;
     let again = ok("create", store.create(&name, second).await);
     assert_eq!(again.definition, first);
-    assert!(
-        again.mark >= block.end(),
-        "creating again must not lower the mark"
-    );
+    assert!(again.mark >= block.end(), "creating again must not lower the mark");
 }
 
 async fn blocks_rise_and_are_disjoint<S: Store>(store: Arc<S>, nature: Nature) {
@@ -203,11 +176,7 @@ async fn the_mark_is_the_end_of_the_last_block<S: Store>(store: Arc<S>, nature: 
             Nature::Retried => assert!(mark >= block.end()),
         }
     }
-    let asked = Reserve {
-        floor: 1,
-        len: 1,
-        spent: 50,
-    };
+    let asked = Reserve { floor: 1, len: 1, spent: 50 };
     let block = ok("reserve", store.reserve(&name, asked).await);
     let record = record_of(&*store, &name).await;
     assert!(record.spent <= 50.max(block.end()) && record.spent <= record.mark);
@@ -226,10 +195,7 @@ async fn the_last_block_is_short_and_then_nothing_is_left<S: Store>(store: Arc<S
     assert_eq!(last.kind, FailureKind::Exhausted);
     assert_disjoint(&mut blocks);
     for block in &blocks {
-        assert!(
-            block.start() >= MARK_MAX - 5 && block.last() <= ID_MAX,
-            "{block}"
-        );
+        assert!(block.start() >= MARK_MAX - 5 && block.last() <= ID_MAX, "{block}");
     }
     if nature == Nature::Direct {
         assert_eq!(blocks.iter().map(|b| b.len()).sum::<u64>(), 5, "{blocks:?}");
@@ -240,11 +206,7 @@ async fn the_last_block_is_short_and_then_nothing_is_left<S: Store>(store: Arc<S
         let failed = kind_of("reserve", store.reserve(&name, asked).await);
         assert_eq!(failed, FailureKind::Exhausted);
     }
-    assert_eq!(
-        record_of(&*store, &name).await,
-        full,
-        "a refusal must change nothing"
-    );
+    assert_eq!(record_of(&*store, &name).await, full, "a refusal must change nothing");
 }
 
 async fn a_raise_is_a_maximum<S: Store>(store: Arc<S>, _: Nature) {
@@ -262,18 +224,12 @@ async fn a_raise_is_a_maximum<S: Store>(store: Arc<S>, _: Nature) {
 async fn what_is_handed_back_comes_again<S: Store>(store: Arc<S>, nature: Nature) {
     let name = made(&*store, "notes").await;
     let block = reserved(&*store, &name, 1, 100).await;
-    let unissued = HandBack {
-        start: block.start() + 1,
-        end: block.end(),
-    };
+    let unissued = HandBack { start: block.start() + 1, end: block.end() };
     let taken = ok("hand_back", store.hand_back(&name, unissued).await);
     if nature == Nature::Direct {
         assert!(taken, "the last holder's rest was not taken back");
         let record = record_of(&*store, &name).await;
-        assert_eq!(
-            (record.mark, record.spent),
-            (unissued.start, unissued.start)
-        );
+        assert_eq!((record.mark, record.spent), (unissued.start, unissued.start));
     }
     let next = reserved(&*store, &name, 1, 100).await;
     assert!(next.start() >= unissued.start, "an issued ID came again");
@@ -288,22 +244,10 @@ async fn only_the_last_holder_can_hand_back<S: Store>(store: Arc<S>, _: Nature) 
     let second = reserved(&*store, &name, 1, 100).await;
     let before = record_of(&*store, &name).await;
     let wrong = [
-        HandBack {
-            start: first.start(),
-            end: first.end(),
-        },
-        HandBack {
-            start: second.end() + 1,
-            end: second.end(),
-        },
-        HandBack {
-            start: 0,
-            end: second.end(),
-        },
-        HandBack {
-            start: second.start(),
-            end: before.mark + 1,
-        },
+        HandBack { start: first.start(), end: first.end() },
+        HandBack { start: second.end() + 1, end: second.end() },
+        HandBack { start: 0, end: second.end() },
+        HandBack { start: second.start(), end: before.mark + 1 },
     ];
     for unissued in wrong {
         let taken = ok("hand_back", store.hand_back(&name, unissued).await);
@@ -322,11 +266,7 @@ async fn a_sequence_that_was_not_made_is_not_found<S: Store>(store: Arc<S>, natu
     if nature == Nature::Direct {
         assert_eq!(kind_of("hand_back", hand_back), FailureKind::NotFound);
     }
-    assert_eq!(
-        ok("read", store.read(&name).await),
-        None,
-        "asking must not make it"
-    );
+    assert_eq!(ok("read", store.read(&name).await), None, "asking must not make it");
 }
 
 async fn lists_are_in_order_and_in_pages<S: Store>(store: Arc<S>, _: Nature) {
@@ -352,10 +292,7 @@ async fn lists_are_in_order_and_in_pages<S: Store>(store: Arc<S>, _: Nature) {
     assert_eq!(all, in_order);
     // A name that does not exist is a place in the order like any other.
     let between = name("a-a");
-    assert_eq!(
-        names(ok("list", store.list(Some(&between), 2).await)),
-        ["a-b", "a.b"]
-    );
+    assert_eq!(names(ok("list", store.list(Some(&between), 2).await)), ["a-b", "a.b"]);
     assert_eq!(ok("list", store.list(None, 0).await), Vec::new());
 }
 
@@ -388,10 +325,7 @@ async fn sequences_do_not_touch_each_other<S: Store>(store: Arc<S>, nature: Natu
     let (a, b) = (made(&*store, "a").await, made(&*store, "b").await);
     ok("raise", store.raise(&a, 1_000_000).await);
     let block = reserved(&*store, &b, 1, 5).await;
-    assert!(
-        block.end() < 1_000_000,
-        "{block} of one sequence follows another's mark"
-    );
+    assert!(block.end() < 1_000_000, "{block} of one sequence follows another's mark");
     if nature == Nature::Direct {
         assert_eq!(record_of(&*store, &a).await.mark, 1_000_000);
     }
@@ -414,10 +348,7 @@ async fn a_dropped_call_happens_once_or_not_at_all<S: Store>(store: Arc<S>, natu
     let mark = record_of(&*store, &name).await.mark;
     assert!(mark >= block.end());
     if nature == Nature::Direct {
-        assert!(
-            mark <= ID_MIN + LEN * (ROUNDS + 1),
-            "a dropped call happened twice"
-        );
+        assert!(mark <= ID_MIN + LEN * (ROUNDS + 1), "a dropped call happened twice");
     }
 }
 

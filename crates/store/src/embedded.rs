@@ -125,27 +125,16 @@ impl Embedded {
         // and nothing is answered here: it is one more way of saying that the file is damaged.
         let panicked = |_| fault::damaged(&path, "it was not even possible to read it");
         let outcome = outcome.recv().map_err(panicked).and_then(|outcome| outcome);
-        let embedded = Self {
-            shared,
-            queue: Some(queue),
-            writer: Some(writer),
-        };
-        outcome
-            .map(|()| embedded)
-            .map_err(|failure| to_error(&failure))
+        let embedded = Self { shared, queue: Some(queue), writer: Some(writer) };
+        outcome.map(|()| embedded).map_err(|failure| to_error(&failure))
     }
 
     /// Hands a call to the writer and waits for its answer.
     fn ask<T: Send + 'static>(&self, op: impl FnOnce(Reply<T>) -> Op) -> Answer<'_, T> {
         let (reply, answer) = oneshot::channel();
         let sent = self.shared.check().and_then(|()| {
-            let queue = self
-                .queue
-                .as_ref()
-                .expect("the queue is taken when the store is dropped");
-            queue
-                .try_send(op(reply))
-                .map_err(|error| self.not_sent(&error))
+            let queue = self.queue.as_ref().expect("the queue is taken when the store is dropped");
+            queue.try_send(op(reply)).map_err(|error| self.not_sent(&error))
         });
         Box::pin(async move {
             sent?;
@@ -169,10 +158,7 @@ impl Embedded {
 
 impl Store for Embedded {
     fn read(&self, name: &Name) -> Answer<'_, Option<Record>> {
-        let read = self
-            .shared
-            .check()
-            .map(|()| self.shared.records().get(name).copied());
+        let read = self.shared.check().map(|()| self.shared.records().get(name).copied());
         Box::pin(std::future::ready(read))
     }
 
@@ -184,12 +170,8 @@ impl Store for Embedded {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let list = self.shared.check().map(|()| {
             let records = self.shared.records();
-            let range = records
-                .range::<Name, _>((from, Bound::Unbounded))
-                .take(limit);
-            range
-                .map(|(name, record)| (name.clone(), *record))
-                .collect()
+            let range = records.range::<Name, _>((from, Bound::Unbounded)).take(limit);
+            range.map(|(name, record)| (name.clone(), *record)).collect()
         });
         Box::pin(std::future::ready(list))
     }

@@ -22,11 +22,7 @@ pub struct StoreError {
 impl StoreError {
     /// A failure of `kind` without a deeper cause.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            source: None,
-        }
+        Self { kind, message: message.into(), source: None }
     }
 
     /// A failure of `kind` that `source` caused.
@@ -35,27 +31,17 @@ impl StoreError {
         message: impl Into<String>,
         source: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            source: Some(source.into()),
-        }
+        Self { kind, message: message.into(), source: Some(source.into()) }
     }
 
     /// There is no sequence `name`.
     pub fn not_found(name: &Name) -> Self {
-        Self::new(
-            FailureKind::NotFound,
-            format!("there is no sequence {name}"),
-        )
+        Self::new(FailureKind::NotFound, format!("there is no sequence {name}"))
     }
 
     /// Every ID of the sequence `name` is reserved.
     pub fn exhausted(name: &Name) -> Self {
-        Self::new(
-            FailureKind::Exhausted,
-            format!("every ID is reserved in sequence {name}"),
-        )
+        Self::new(FailureKind::Exhausted, format!("every ID is reserved in sequence {name}"))
     }
 
     /// The message and its causes in one line, as the core passes them on.

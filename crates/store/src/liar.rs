@@ -72,21 +72,12 @@ struct Plan {
 impl<S: Store> Liar<S> {
     /// Lies before `inner`, in an order that `seed` decides.
     pub fn new(inner: S, seed: u64) -> Self {
-        Self {
-            inner,
-            plan: Mutex::new(Plan {
-                state: seed,
-                told: Told::default(),
-            }),
-        }
+        Self { inner, plan: Mutex::new(Plan { state: seed, told: Told::default() }) }
     }
 
     /// How often each lie was told.
     pub fn told(&self) -> Told {
-        self.plan
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .told
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner).told
     }
 
     fn next_lie(&self) -> Lie {
@@ -95,10 +86,7 @@ impl<S: Store> Liar<S> {
         let Some(lie) = drawn.ok().and_then(|at| LIES.get(at).copied()) else {
             return Lie::Truth;
         };
-        let at = LIES
-            .iter()
-            .position(|&known| known == lie)
-            .expect("every lie is listed");
+        let at = LIES.iter().position(|&known| known == lie).expect("every lie is listed");
         plan.told[at] += 1;
         lie
     }
@@ -204,10 +192,7 @@ pub struct Patient<S> {
 impl<S: Store> Patient<S> {
     /// Asks `inner`.
     pub fn new(inner: S) -> Self {
-        Self {
-            inner,
-            patience: PATIENCE,
-        }
+        Self { inner, patience: PATIENCE }
     }
 
     /// Waits `patience` for each answer.
@@ -266,26 +251,19 @@ impl<S: Store> Store for Patient<S> {
 
     fn create(&self, name: &Name, definition: Definition) -> Answer<'_, Record> {
         let name = name.clone();
-        Box::pin(async move {
-            self.until_answered(|store| store.create(&name, definition))
-                .await
-        })
+        Box::pin(async move { self.until_answered(|store| store.create(&name, definition)).await })
     }
 
     fn list(&self, after: Option<&Name>, limit: usize) -> Answer<'_, Vec<(Name, Record)>> {
         let after = after.cloned();
-        Box::pin(async move {
-            self.until_answered(|store| store.list(after.as_ref(), limit))
-                .await
-        })
+        Box::pin(
+            async move { self.until_answered(|store| store.list(after.as_ref(), limit)).await },
+        )
     }
 
     fn reserve(&self, name: &Name, asked: Reserve) -> Answer<'_, Block> {
         let name = name.clone();
-        Box::pin(async move {
-            self.until_answered(|store| store.reserve(&name, asked))
-                .await
-        })
+        Box::pin(async move { self.until_answered(|store| store.reserve(&name, asked)).await })
     }
 
     fn raise(&self, name: &Name, floor: u64) -> Answer<'_, u64> {

@@ -35,9 +35,7 @@ impl Memory {
         change: impl FnOnce(&mut Record) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let mut records = self.records();
-        let record = records
-            .get_mut(name)
-            .ok_or_else(|| StoreError::not_found(name))?;
+        let record = records.get_mut(name).ok_or_else(|| StoreError::not_found(name))?;
         change(record)
     }
 }
@@ -54,28 +52,22 @@ impl Store for Memory {
 
     fn create(&self, name: &Name, definition: Definition) -> Answer<'_, Record> {
         let mut records = self.records();
-        ready(Ok(*records
-            .entry(name.clone())
-            .or_insert_with(|| Record::new(definition))))
+        ready(Ok(*records.entry(name.clone()).or_insert_with(|| Record::new(definition))))
     }
 
     fn list(&self, after: Option<&Name>, limit: usize) -> Answer<'_, Vec<(Name, Record)>> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let records = self.records();
-        let range = records
-            .range::<Name, _>((from, Bound::Unbounded))
-            .take(limit);
-        ready(Ok(range
-            .map(|(name, record)| (name.clone(), *record))
-            .collect()))
+        let range = records.range::<Name, _>((from, Bound::Unbounded)).take(limit);
+        ready(Ok(range.map(|(name, record)| (name.clone(), *record)).collect()))
     }
 
     fn reserve(&self, name: &Name, asked: Reserve) -> Answer<'_, Block> {
-        ready(self.change(name, |record| {
-            record
-                .reserve(asked)
-                .map_err(|_| StoreError::exhausted(name))
-        }))
+        ready(
+            self.change(name, |record| {
+                record.reserve(asked).map_err(|_| StoreError::exhausted(name))
+            }),
+        )
     }
 
     fn raise(&self, name: &Name, floor: u64) -> Answer<'_, u64> {
@@ -87,10 +79,7 @@ impl Store for Memory {
     }
 
     fn sizes(&self) -> Sizes {
-        Sizes {
-            sequences: self.records().len() as u64,
-            ..Sizes::default()
-        }
+        Sizes { sequences: self.records().len() as u64, ..Sizes::default() }
     }
 
     fn health(&self) -> Result<(), StoreError> {

@@ -1,9 +1,6 @@
 //! Every store passes the conformance suite, alone and behind the liar.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "the helpers of a test fail it as the test itself does"
-)]
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail it as the test itself does")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,10 +23,7 @@ struct InTempDir {
 impl InTempDir {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        Self {
-            store: Embedded::open(dir.path()).unwrap(),
-            _dir: dir,
-        }
+        Self { store: Embedded::open(dir.path()).unwrap(), _dir: dir }
     }
 }
 
@@ -84,14 +78,9 @@ async fn behind_the_liar<S: Store>(make: impl Fn() -> S) {
     }
     let mut told = ticketd_store::liar::Told::default();
     for liar in liars.lock().unwrap().iter() {
-        told.iter_mut()
-            .zip(liar.told())
-            .for_each(|(sum, n)| *sum += n);
+        told.iter_mut().zip(liar.told()).for_each(|(sum, n)| *sum += n);
     }
-    assert!(
-        told.iter().all(|&n| n > 0),
-        "every lie must have been told: {told:?}"
-    );
+    assert!(told.iter().all(|&n| n > 0), "every lie must have been told: {told:?}");
 }
 
 #[test]
@@ -126,10 +115,7 @@ async fn the_embedded_store_keeps_the_contract_behind_the_liar() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[should_panic(expected = "starts below")]
 async fn a_store_that_reserves_twice_is_caught() {
-    run_all(Nature::Direct, || {
-        std::future::ready(Forgetful(Memory::new()))
-    })
-    .await;
+    run_all(Nature::Direct, || std::future::ready(Forgetful(Memory::new()))).await;
 }
 
 /// A mutant: it forgets at once that it has reserved a block of seven.
@@ -154,13 +140,7 @@ impl Store for Forgetful {
             let block = self.0.reserve(&name, asked).await?;
             if forgets {
                 self.0
-                    .hand_back(
-                        &name,
-                        HandBack {
-                            start: block.start(),
-                            end: block.end(),
-                        },
-                    )
+                    .hand_back(&name, HandBack { start: block.start(), end: block.end() })
                     .await?;
             }
             Ok(block)

@@ -1,9 +1,6 @@
 //! Power cuts and failing disks, on a simulated one: nothing that was ever issued comes again.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "the helpers of a test fail it as the test itself does"
-)]
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail it as the test itself does")]
 
 mod support;
 
@@ -73,11 +70,7 @@ fn recorded(seed: u64, len: usize, lying: Option<usize>) -> Vec<(State, Promises
 #[test]
 fn a_crash_at_any_call_loses_nothing_that_was_acknowledged() {
     let recorded = recorded(1, 30, None);
-    assert!(
-        recorded.len() > 150,
-        "too few calls to be a test: {}",
-        recorded.len()
-    );
+    assert!(recorded.len() > 150, "too few calls to be a test: {}", recorded.len());
     for (at, (state, promises)) in recorded.iter().enumerate() {
         for seed in 0..2 {
             let disk = SimDisk::after_crash(state, seed * 7919 + at as u64);
@@ -121,19 +114,12 @@ fn four_lives_with_a_crash_after_each_lose_nothing() {
 #[test]
 fn a_disk_that_lies_about_its_syncs_is_caught() {
     let recorded = recorded(1, 30, Some(3));
-    let caught = recorded
-        .iter()
-        .enumerate()
-        .filter(|(at, (state, promises))| {
-            let disk = SimDisk::after_crash(state, *at as u64);
-            check(&disk, promises).is_err()
-        });
+    let caught = recorded.iter().enumerate().filter(|(at, (state, promises))| {
+        let disk = SimDisk::after_crash(state, *at as u64);
+        check(&disk, promises).is_err()
+    });
     let caught = caught.count();
-    assert!(
-        caught > recorded.len() / 20,
-        "{caught} of {} caught",
-        recorded.len()
-    );
+    assert!(caught > recorded.len() / 20, "{caught} of {} caught", recorded.len());
 }
 
 /// Runs a workload into `trouble`, with a restart where the store asks for one, and checks that it
@@ -193,24 +179,12 @@ fn survive_everywhere(call: Call, error: ErrorKind, must_stop: bool) {
     let mut touched = 0;
     for (from, _) in all() {
         let length = if from % 2 == 0 { 1 } else { 25 };
-        let trouble = Trouble {
-            from,
-            calls: length,
-            call,
-            error,
-        };
+        let trouble = Trouble { from, calls: length, call, error };
         let (hits, stopped) = survive(trouble, (from % 3 == 0).then_some(from as u64));
         touched += hits;
-        assert!(
-            must_stop || !stopped,
-            "{trouble:?}: lack of room must not stop the store"
-        );
+        assert!(must_stop || !stopped, "{trouble:?}: lack of room must not stop the store");
     }
-    assert!(
-        touched >= all().count() / 2,
-        "{touched} of {} were touched",
-        all().count()
-    );
+    assert!(touched >= all().count() / 2, "{touched} of {} were touched", all().count());
 }
 
 #[test]
@@ -223,39 +197,22 @@ fn a_file_that_cannot_grow_costs_no_sequence_and_mends_itself() {
     let disk = SimDisk::new();
     let store = open(&disk).unwrap();
     let error = ErrorKind::QuotaExceeded;
-    disk.fail(Trouble {
-        from: 0,
-        calls: usize::MAX,
-        call: Call::SetLen,
-        error,
-    });
+    disk.fail(Trouble { from: 0, calls: usize::MAX, call: Call::SetLen, error });
     let mut made = Vec::new();
     let failed = (0..).find_map(|batch| {
         let names: Vec<Name> = (0..100).map(|at| long_name(batch * 100 + at)).collect();
-        let calls: Vec<_> = names
-            .iter()
-            .map(|name| store.create(name, Definition::default()))
-            .collect();
-        names
-            .into_iter()
-            .zip(calls)
-            .find_map(|(name, call)| match wait(call) {
-                Ok(_) => {
-                    made.push(name);
-                    None
-                }
-                Err(error) => Some(error),
-            })
+        let calls: Vec<_> =
+            names.iter().map(|name| store.create(name, Definition::default())).collect();
+        names.into_iter().zip(calls).find_map(|(name, call)| match wait(call) {
+            Ok(_) => {
+                made.push(name);
+                None
+            }
+            Err(error) => Some(error),
+        })
     });
-    assert!(matches!(
-        failed.unwrap().kind,
-        FailureKind::Unavailable | FailureKind::Indeterminate
-    ));
-    assert!(
-        made.len() >= 100,
-        "what fits before the file must grow is kept: {}",
-        made.len()
-    );
+    assert!(matches!(failed.unwrap().kind, FailureKind::Unavailable | FailureKind::Indeterminate));
+    assert!(made.len() >= 100, "what fits before the file must grow is kept: {}", made.len());
     assert_ne!(disk.mend(), 0);
     assert!(store.health().is_ok());
     for at in 0..300 {
@@ -265,10 +222,7 @@ fn a_file_that_cannot_grow_costs_no_sequence_and_mends_itself() {
     drop(store);
     let store = open(&SimDisk::after_crash(&state, 5)).unwrap();
     for name in made {
-        assert!(
-            wait(store.read(&name)).unwrap().is_some(),
-            "{name} was made and is gone"
-        );
+        assert!(wait(store.read(&name)).unwrap().is_some(), "{name} was made and is gone");
     }
 }
 
@@ -286,12 +240,7 @@ fn a_start_that_fails_at_any_call_can_be_repeated() {
     for (from, &call) in calls.iter().enumerate() {
         for error in [ErrorKind::StorageFull, ErrorKind::Other] {
             let disk = SimDisk::new();
-            disk.fail(Trouble {
-                from,
-                calls: usize::MAX - from,
-                call,
-                error,
-            });
+            disk.fail(Trouble { from, calls: usize::MAX - from, call, error });
             let failed = open(&disk).expect_err("the disk fails");
             assert!(!failed.message.is_empty());
             disk.mend();
@@ -330,11 +279,7 @@ fn a_directory_deleted_under_the_store_stops_it_before_it_acknowledges_more() {
     for step in [Step::Reserve(5), Step::Raise(9), Step::Create] {
         let error = wait(promises.step(&store, 0, step)).unwrap_err();
         assert_eq!(error.kind, FailureKind::Corrupt);
-        assert!(
-            error.message.contains("deleted or replaced"),
-            "{}",
-            error.message
-        );
+        assert!(error.message.contains("deleted or replaced"), "{}", error.message);
     }
     assert_eq!(store.health().unwrap_err().kind, FailureKind::Corrupt);
 }
@@ -360,11 +305,7 @@ fn calls_that_wait_together_share_a_commit() {
     let mut promises = Promises::default();
     wait(promises.step(&store, 0, Step::Create)).unwrap();
     let before = store.sizes();
-    let asked = ticketd_core::record::Reserve {
-        floor: 1,
-        len: 3,
-        spent: 1,
-    };
+    let asked = ticketd_core::record::Reserve { floor: 1, len: 3, spent: 1 };
     let name = support::checker::name(0);
     let calls: Vec<_> = (0..1000).map(|_| store.reserve(&name, asked)).collect();
     wait(async {
@@ -374,15 +315,8 @@ fn calls_that_wait_together_share_a_commit() {
     });
     let after = store.sizes();
     let commits = after.commits - before.commits;
-    assert!(
-        (1..=500).contains(&commits),
-        "{commits} commits for 1000 calls"
-    );
-    assert_eq!(
-        after.syncs - before.syncs,
-        2 * commits,
-        "two syncs make a commit durable"
-    );
+    assert!((1..=500).contains(&commits), "{commits} commits for 1000 calls");
+    assert_eq!(after.syncs - before.syncs, 2 * commits, "two syncs make a commit durable");
 }
 
 #[test]

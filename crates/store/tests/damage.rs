@@ -1,10 +1,7 @@
 //! Faults within real files: lost, taken back, truncated, zeroed and flipped bytes. Each is
 //! refused, or the store opens and gives no issued ID again.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "the helpers of a test fail it as the test itself does"
-)]
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail it as the test itself does")]
 
 mod support;
 
@@ -26,49 +23,24 @@ fn a_store_that_was_lost_or_cut_off_is_refused() {
     let good = Files::read(dir.path());
     let len = good.store.len();
     let mut lens: Vec<usize> = (0..len).step_by(4096).collect();
-    lens.extend([
-        1,
-        8,
-        9,
-        63,
-        64,
-        320,
-        4095,
-        4097,
-        len - 4097,
-        len - 4095,
-        len - 1,
-    ]);
+    lens.extend([1, 8, 9, 63, 64, 320, 4095, 4097, len - 4097, len - 4095, len - 1]);
     for cut in lens {
-        let files = Files {
-            store: good.store[..cut].to_vec(),
-            ..good.clone()
-        };
+        let files = Files { store: good.store[..cut].to_vec(), ..good.clone() };
         files.write(dir.path());
-        assert!(
-            refused_or_kept(dir.path(), &promises, "cut"),
-            "cut at {cut}: opened"
-        );
+        assert!(refused_or_kept(dir.path(), &promises, "cut"), "cut at {cut}: opened");
     }
     for zeroed in [len, 4096, 512, 64, 9] {
         let mut files = good.clone();
         files.store[..zeroed].fill(0);
         files.write(dir.path());
-        assert!(
-            refused_or_kept(dir.path(), &promises, "zeroed"),
-            "{zeroed} zeros: opened"
-        );
+        assert!(refused_or_kept(dir.path(), &promises, "zeroed"), "{zeroed} zeros: opened");
     }
     good.write(dir.path());
     fs::remove_file(dir.path().join(STORE)).unwrap();
     for _ in 0..2 {
         let error = open_error(dir.path());
         assert_eq!(error.kind, FailureKind::Corrupt);
-        assert!(
-            error.message.contains("the store was lost"),
-            "{}",
-            error.message
-        );
+        assert!(error.message.contains("the store was lost"), "{}", error.message);
     }
     good.write(dir.path());
     assert!(!refused_or_kept(dir.path(), &promises, "good"));
@@ -84,37 +56,22 @@ fn a_store_that_was_taken_back_or_exchanged_is_refused() {
         use_it(&store, &mut promises);
     }
     let new = Files::read(dir.path());
-    Files {
-        store: old.store,
-        ..new.clone()
-    }
-    .write(dir.path());
+    Files { store: old.store, ..new.clone() }.write(dir.path());
     let error = open_error(dir.path());
     assert_eq!(error.kind, FailureKind::Corrupt);
     assert!(error.message.contains("taken back"), "{}", error.message);
 
     let other = quick_dir();
     used(other.path());
-    Files {
-        store: Files::read(other.path()).store,
-        ..new.clone()
-    }
-    .write(dir.path());
+    Files { store: Files::read(other.path()).store, ..new.clone() }.write(dir.path());
     let error = open_error(dir.path());
     assert_eq!(error.kind, FailureKind::Corrupt);
-    assert!(
-        error.message.contains("different stores"),
-        "{}",
-        error.message
-    );
+    assert!(error.message.contains("different stores"), "{}", error.message);
 
     new.write(dir.path());
     fs::remove_file(dir.path().join(WITNESS)).unwrap();
     assert!(!refused_or_kept(dir.path(), &promises, "no witness"));
-    assert!(
-        dir.path().join(WITNESS).exists(),
-        "the witness must have been made again"
-    );
+    assert!(dir.path().join(WITNESS).exists(), "the witness must have been made again");
 }
 
 /// redb without optimisation takes ten times as long to open a file.
@@ -174,16 +131,10 @@ fn a_flipped_byte_after_a_kill_gives_no_issued_id_again() {
         // A refused file is left as it was found, so that flipping the byte back repairs it.
         if bit == 0 {
             let found = Files::read(dir.path());
-            assert!(
-                found.store == files.store,
-                "a refused file must not be written to"
-            );
+            assert!(found.store == files.store, "a refused file must not be written to");
         }
     }
-    assert_ne!(
-        taken_back, 0,
-        "redb itself does not notice this one: the witness must"
-    );
+    assert_ne!(taken_back, 0, "redb itself does not notice this one: the witness must");
 }
 
 /// Where redb keeps that byte: after its magic number (docs/design.md of redb).
@@ -198,19 +149,13 @@ fn a_flipped_byte_of_the_witness_is_refused() {
         let mut files = good.clone();
         files.witness[at] ^= 0x10;
         files.write(dir.path());
-        assert!(
-            refused_or_kept(dir.path(), &promises, "witness"),
-            "byte {at}: opened"
-        );
+        assert!(refused_or_kept(dir.path(), &promises, "witness"), "byte {at}: opened");
     }
     for len in [0, 1, 63, 65, 4096] {
         let mut files = good.clone();
         files.witness.resize(len, 0);
         files.write(dir.path());
-        assert!(
-            refused_or_kept(dir.path(), &promises, "witness"),
-            "{len} bytes: opened"
-        );
+        assert!(refused_or_kept(dir.path(), &promises, "witness"), "{len} bytes: opened");
     }
 }
 
@@ -233,9 +178,5 @@ fn one_record_changed_behind_the_store_is_found_by_its_own_checksum() {
     }
     assert!(refused_or_kept(dir.path(), &promises, "a changed record"));
     let error = open_error(dir.path());
-    assert!(
-        error.message.contains("in the record of notes"),
-        "{}",
-        error.message
-    );
+    assert!(error.message.contains("in the record of notes"), "{}", error.message);
 }

@@ -1,9 +1,6 @@
 //! Faults around real files: other owners, full and read-only disks, deleted directories.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "the helpers of a test fail it as the test itself does"
-)]
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail it as the test itself does")]
 
 mod support;
 
@@ -40,10 +37,7 @@ fn a_second_opener_is_refused_until_the_first_is_gone() {
         .arg("true")
         .status()
         .unwrap();
-    assert!(
-        !locked_out.success(),
-        "another process must be locked out as well"
-    );
+    assert!(!locked_out.success(), "another process must be locked out as well");
     assert!(
         redb::Database::open(dir.path().join(STORE)).is_err(),
         "and so must a tool that uses redb's own backend"
@@ -59,21 +53,12 @@ fn a_directory_that_cannot_be_used_is_named_with_a_way_out() {
     fs::write(&file, "not a directory").unwrap();
     let store_is_a_dir = dir.path().join("taken");
     fs::create_dir_all(store_is_a_dir.join(STORE)).unwrap();
-    let cases = [
-        file.clone(),
-        file.join("below"),
-        PathBuf::from("/proc/ticketd"),
-        store_is_a_dir,
-    ];
+    let cases = [file.clone(), file.join("below"), PathBuf::from("/proc/ticketd"), store_is_a_dir];
     for path in cases {
         let error = open_error(&path);
         assert_eq!(error.kind, FailureKind::Invalid, "{}", error.message);
         assert!(error.message.contains("--data-dir"), "{}", error.message);
-        assert!(
-            error.message.contains(path.to_str().unwrap()),
-            "{}",
-            error.message
-        );
+        assert!(error.message.contains(path.to_str().unwrap()), "{}", error.message);
         assert!(!error.message.contains('\n'));
     }
 }
@@ -100,18 +85,10 @@ fn a_directory_deleted_or_replaced_under_the_store_stops_it() {
         }
         let error = wait(promises.step(&store, 0, Step::Reserve(1))).unwrap_err();
         assert_eq!(error.kind, FailureKind::Corrupt);
-        assert!(
-            error.message.contains("deleted or replaced under"),
-            "{}",
-            error.message
-        );
+        assert!(error.message.contains("deleted or replaced under"), "{}", error.message);
         assert_eq!(store.health().unwrap_err().kind, FailureKind::Corrupt);
         drop(store);
-        assert_eq!(
-            dir.exists(),
-            replaced,
-            "closing must not make the directory again"
-        );
+        assert_eq!(dir.exists(), replaced, "closing must not make the directory again");
     }
 }
 
@@ -126,19 +103,14 @@ impl Small {
             .args(["-t", "tmpfs", "-o", options, "ticketd-test"])
             .arg(dir.path())
             .output();
-        mounted
-            .is_ok_and(|output| output.status.success())
-            .then(|| Self(dir))
+        mounted.is_ok_and(|output| output.status.success()).then(|| Self(dir))
     }
 }
 
 impl Drop for Small {
     fn drop(&mut self) {
         let unmounted = Command::new("umount").arg(self.0.path()).status();
-        assert!(
-            unmounted.is_ok_and(|status| status.success()),
-            "the test leaves a mount behind"
-        );
+        assert!(unmounted.is_ok_and(|status| status.success()), "the test leaves a mount behind");
     }
 }
 
@@ -155,10 +127,8 @@ fn fill(store: &Embedded, most: u32) -> (u32, Option<StoreError>) {
 }
 
 fn is_for_want_of_room(error: &StoreError) -> bool {
-    matches!(
-        error.kind,
-        FailureKind::Unavailable | FailureKind::Indeterminate
-    ) && error.message.contains("the disk is full")
+    matches!(error.kind, FailureKind::Unavailable | FailureKind::Indeterminate)
+        && error.message.contains("the disk is full")
 }
 
 #[test]
@@ -181,24 +151,14 @@ fn a_full_disk_refuses_until_there_is_room_and_costs_no_id() {
     {}
     let (made, error) = fill(&store, 5_000);
     let error = error.expect("5000 sequences need more than is left");
-    assert!(
-        is_for_want_of_room(&error),
-        "{:?}: {}",
-        error.kind,
-        error.to_failure()
-    );
+    assert!(is_for_want_of_room(&error), "{:?}: {}", error.kind, error.to_failure());
     store.health().unwrap();
     let sure = wait(store.list(None, 10_000)).unwrap().len();
     assert!(sure >= made as usize, "{sure} of {made} are still readable");
     // What needs no more room may succeed or not; either way no ID comes twice.
     for (at, step) in workload(5, 30) {
         if let Err(error) = wait(promises.step(&store, at, step)) {
-            assert!(
-                is_for_want_of_room(&error),
-                "{:?}: {}",
-                error.kind,
-                error.to_failure()
-            );
+            assert!(is_for_want_of_room(&error), "{:?}: {}", error.kind, error.to_failure());
         }
     }
     fs::remove_file(&ballast).unwrap();
@@ -233,27 +193,14 @@ fn with_a_file_size_limit() {
     use_it(&store, &mut promises);
     let (made, error) = fill(&store, 5_000);
     let error = error.expect("5000 sequences need more than the limit");
-    assert!(
-        is_for_want_of_room(&error),
-        "{:?}: {}",
-        error.kind,
-        error.to_failure()
-    );
+    assert!(is_for_want_of_room(&error), "{:?}: {}", error.kind, error.to_failure());
     store.health().unwrap();
     for (at, step) in workload(5, 10) {
         if let Err(error) = wait(promises.step(&store, at, step)) {
-            assert!(
-                is_for_want_of_room(&error),
-                "{:?}: {}",
-                error.kind,
-                error.to_failure()
-            );
+            assert!(is_for_want_of_room(&error), "{:?}: {}", error.kind, error.to_failure());
         }
     }
-    let unlimited = Rlimit {
-        current: None,
-        maximum: None,
-    };
+    let unlimited = Rlimit { current: None, maximum: None };
     setrlimit(Resource::Fsize, unlimited).unwrap();
     use_it(&store, &mut promises);
     drop(store);
@@ -269,12 +216,7 @@ fn a_disk_without_room_for_a_new_store_says_so() {
         return in_a_child_with_a_file_size_limit();
     };
     let error = open_error(&small.0.path().join("data"));
-    assert_eq!(
-        error.kind,
-        FailureKind::Unavailable,
-        "{}",
-        error.to_failure()
-    );
+    assert_eq!(error.kind, FailureKind::Unavailable, "{}", error.to_failure());
     assert!(error.message.contains("make room"), "{}", error.message);
 }
 
@@ -290,14 +232,7 @@ fn a_read_only_directory_is_named_with_a_way_out() {
     };
     drop(used(small.0.path()));
     let remount = ["-o", "remount,ro"];
-    assert!(
-        Command::new("mount")
-            .args(remount)
-            .arg(small.0.path())
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(Command::new("mount").args(remount).arg(small.0.path()).status().unwrap().success());
     says_that_it_may_not_write(small.0.path());
     says_that_it_may_not_write(&small.0.path().join("below"));
 }
@@ -306,9 +241,5 @@ fn says_that_it_may_not_write(dir: &Path) {
     let error = open_error(dir);
     assert_eq!(error.kind, FailureKind::Invalid, "{}", error.to_failure());
     assert!(error.message.contains("--data-dir"), "{}", error.message);
-    assert!(
-        error.message.contains(dir.to_str().unwrap()),
-        "{}",
-        error.message
-    );
+    assert!(error.message.contains(dir.to_str().unwrap()), "{}", error.message);
 }

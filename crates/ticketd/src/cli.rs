@@ -13,12 +13,7 @@ use crate::simulate::SimulateArgs;
 
 /// A ticket server: unique IDs for many processes, durable before they are answered.
 #[derive(Debug, Parser)]
-#[command(
-    name = "ticketd",
-    version,
-    arg_required_else_help = true,
-    args_override_self = true
-)]
+#[command(name = "ticketd", version, arg_required_else_help = true, args_override_self = true)]
 #[command(after_help = EXIT_CODES)]
 pub struct Cli {
     /// What to do.
@@ -130,11 +125,7 @@ pub fn usage(error: &clap::Error, args: impl Iterator<Item = String>) -> Failure
         .filter(|piece| !piece.starts_with("Usage:") && !piece.starts_with("For more"))
         .map(|piece| piece.trim_start_matches("error: ").to_owned())
         .collect();
-    Failure::usage(format!(
-        "{}; see '{} --help'",
-        told.join("; "),
-        command_of(args)
-    ))
+    Failure::usage(format!("{}; see '{} --help'", told.join("; "), command_of(args)))
 }
 
 /// The command that `args` name, as far as they name one.
@@ -172,9 +163,6 @@ mod tests {
             "the following required arguments were not provided: <NAME>; see 'ticketd next --help'"
         );
         let line = told(&["ticketd", "sequence", "lst"]);
-        assert!(
-            line.contains("'lst'") && line.contains("tip") && !line.contains('\n'),
-            "{line}"
-        );
+        assert!(line.contains("'lst'") && line.contains("tip") && !line.contains('\n'), "{line}");
     }
 }

@@ -49,9 +49,7 @@ impl Place {
     /// # Errors
     /// It is gone.
     pub fn connect(&self) -> Result<Client, Failure> {
-        Ok(Client {
-            connection: Connection::open(&self.0)?,
-        })
+        Ok(Client { connection: Connection::open(&self.0)? })
     }
 }
 
@@ -100,10 +98,7 @@ impl Client {
         let block = last.checked_add(1).and_then(|end| Block::new(first, end));
         match block {
             Some(block) if block.len() == count.get() => Ok(block),
-            _ => Err(not_understood(format!(
-                "{first} to {last} are not {} IDs",
-                count.get()
-            ))),
+            _ => Err(not_understood(format!("{first} to {last} are not {} IDs", count.get()))),
         }
     }
 
@@ -134,9 +129,7 @@ impl Client {
     /// # Errors
     /// What the server says.
     pub fn create(&mut self, name: &Name, definition: &Value) -> Result<(bool, Raw), Failure> {
-        let reply = self
-            .connection
-            .send("PUT", &path_of(name), Some(definition.to_string()))?;
+        let reply = self.connection.send("PUT", &path_of(name), Some(definition.to_string()))?;
         let is_new = reply.status == hyper::StatusCode::CREATED;
         Ok((is_new, understand(&checked(reply)?)?))
     }
@@ -149,11 +142,7 @@ impl Client {
     pub fn raise(&mut self, name: &Name, to: u64) -> Result<Raw, Failure> {
         let body = serde_json::json!({ "to": to.to_string() }).to_string();
         let path = format!("{}/raise", path_of(name));
-        understand(&checked(self.connection.send(
-            "POST",
-            &path,
-            Some(body),
-        )?)?)
+        understand(&checked(self.connection.send("POST", &path, Some(body))?)?)
     }
 }
 
@@ -171,10 +160,7 @@ fn checked(reply: Reply) -> Result<Vec<u8>, Failure> {
     }
     match serde_json::from_slice::<Problem>(&reply.body) {
         Ok(problem) => Err(Failure::work(problem.detail)),
-        Err(_) => Err(Failure::work(format!(
-            "the server answered only {}",
-            reply.status
-        ))),
+        Err(_) => Err(Failure::work(format!("the server answered only {}", reply.status))),
     }
 }
 
@@ -183,9 +169,7 @@ fn understand<T: for<'a> Deserialize<'a>>(body: &[u8]) -> Result<T, Failure> {
 }
 
 fn not_understood(why: impl Display) -> Failure {
-    Failure::work(format!(
-        "the server's answer makes no sense; is it of another version? {why}"
-    ))
+    Failure::work(format!("the server's answer makes no sense; is it of another version? {why}"))
 }
 
 fn path_of(name: &Name) -> String {
@@ -214,10 +198,7 @@ mod tests {
             body: body.as_bytes().to_vec(),
         };
         let told = checked(reply(r#"{"title":"conflict","detail":"notes exists"}"#)).unwrap_err();
-        assert_eq!(
-            (told.code(), told.to_string()),
-            (1, "notes exists".to_owned())
-        );
+        assert_eq!((told.code(), told.to_string()), (1, "notes exists".to_owned()));
         let told = checked(reply("<html>")).unwrap_err().to_string();
         assert_eq!(told, "the server answered only 409 Conflict");
     }

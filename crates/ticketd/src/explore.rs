@@ -42,10 +42,7 @@ pub fn run(args: &ExploreArgs) -> Result<(), Failure> {
     let (from, seeds) = args.seed.map_or((args.from, args.seeds), |seed| (seed, 1));
     let end = from.checked_add(seeds);
     let range = from..end.ok_or_else(|| Failure::usage("--from and --seeds leave 64 bits"))?;
-    let options = Options {
-        trace: args.trace,
-        ..Options::default()
-    };
+    let options = Options { trace: args.trace, ..Options::default() };
     let stop = Stop::default();
     let stopper = stop.clone();
     signals::on_stop(move || stopper.request()).map_err(Failure::work)?;
@@ -54,11 +51,7 @@ pub fn run(args: &ExploreArgs) -> Result<(), Failure> {
     let summary = explore::explore(range.clone(), &options, |outcome| {
         bar.inc(1);
         trace.clone_from(&outcome.trace);
-        if stop.is_requested() {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+        if stop.is_requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     bar.finish_and_clear();
     output::write(|out| match args.json {
@@ -91,20 +84,10 @@ fn text(
     }
     for outcome in &summary.failures {
         if let Err(violation) = &outcome.result {
-            writeln!(
-                out,
-                "seed {}: {}: {}",
-                outcome.seed, violation.checker, violation.message
-            )?;
+            writeln!(out, "seed {}: {}: {}", outcome.seed, violation.checker, violation.message)?;
             // The trace has told it already.
-            let story = if trace.is_some() {
-                &[][..]
-            } else {
-                &violation.story
-            };
-            story
-                .iter()
-                .try_for_each(|line| writeln!(out, "    {line}"))?;
+            let story = if trace.is_some() { &[][..] } else { &violation.story };
+            story.iter().try_for_each(|line| writeln!(out, "    {line}"))?;
         }
     }
     let stats = &summary.stats;
@@ -136,9 +119,7 @@ fn json_lines(out: &mut impl Write, range: &Range<u64>, summary: &Summary) -> io
         writeln!(out, "{}", json!({ "violation": violation(outcome) }))?;
     }
     let stats = &summary.stats;
-    let marks = Mark::ALL
-        .iter()
-        .map(|mark| (mark.as_str().to_owned(), stats.marked(*mark).into()));
+    let marks = Mark::ALL.iter().map(|mark| (mark.as_str().to_owned(), stats.marked(*mark).into()));
     let summary = json!({
         "seeds": summary.seeds,
         "from": range.start,

@@ -28,15 +28,8 @@ impl Failure {
     fn new(code: u8, line: impl fmt::Display) -> Self {
         // Messages of other crates may have more than one line; ours is one.
         let line = line.to_string();
-        let pieces: Vec<&str> = line
-            .lines()
-            .map(str::trim)
-            .filter(|l| !l.is_empty())
-            .collect();
-        Self {
-            code,
-            line: pieces.join("; "),
-        }
+        let pieces: Vec<&str> = line.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+        Self { code, line: pieces.join("; ") }
     }
 
     /// The exit code of the process.

@@ -39,14 +39,8 @@ pub fn crash_on_panic_unlogged() {
 }
 
 fn line_of(panic: &PanicHookInfo<'_>) -> String {
-    let what = panic
-        .payload_as_str()
-        .unwrap_or("no message")
-        .replace('\n', "; ");
-    let place = panic
-        .location()
-        .map(|at| format!(" at {at}"))
-        .unwrap_or_default();
+    let what = panic.payload_as_str().unwrap_or("no message").replace('\n', "; ");
+    let place = panic.location().map(|at| format!(" at {at}")).unwrap_or_default();
     let thread = std::thread::current();
     let thread = thread.name().unwrap_or("unnamed");
     format!("this is a bug, the process ends before it can do harm: {what}{place}, thread {thread}")

@@ -34,13 +34,11 @@ pub struct NextArgs {
 /// Asks a running server for IDs and prints them.
 pub fn run(args: &NextArgs) -> Result<(), Failure> {
     let block = Client::connect(&args.server)?.next(&args.name, args.count)?;
-    output::write(|out| {
-        if args.json {
-            print_json(out, &args.name, block)
-        } else {
-            print(out, block)
-        }
-    })
+    output::write(
+        |out| {
+            if args.json { print_json(out, &args.name, block) } else { print(out, block) }
+        },
+    )
 }
 
 fn print(out: &mut impl Write, block: Block) -> io::Result<()> {

@@ -23,11 +23,7 @@ pub fn write(data: impl FnOnce(&mut Output) -> io::Result<()>) -> Result<(), Fai
         Err(error) => {
             // What is left in the buffer could not be written either.
             drop(out.into_parts());
-            if error.kind() == ErrorKind::BrokenPipe {
-                Ok(())
-            } else {
-                Err(unwritable(&error))
-            }
+            if error.kind() == ErrorKind::BrokenPipe { Ok(()) } else { Err(unwritable(&error)) }
         }
     }
 }

@@ -42,9 +42,6 @@ pub fn man(args: &ManArgs) -> Result<(), Failure> {
     let written =
         std::fs::create_dir_all(dir).and_then(|()| clap_mangen::generate_to(command, dir));
     written.map_err(|error| {
-        Failure::work(format!(
-            "the manual cannot be written into {}: {error}",
-            dir.display()
-        ))
+        Failure::work(format!("the manual cannot be written into {}: {error}", dir.display()))
     })
 }

@@ -97,20 +97,14 @@ pub fn run(args: &SequenceArgs) -> Result<(), Failure> {
             let info = client.show(name)?;
             output::write(|out| print(out, &info, args.json))
         }
-        SequenceCommand::Create {
-            name,
-            kind,
-            block_len,
-        } => create(&mut client, name, *kind, *block_len, args.json),
+        SequenceCommand::Create { name, kind, block_len } => {
+            create(&mut client, name, *kind, *block_len, args.json)
+        }
         SequenceCommand::Raise { name, to } => {
             let raised = client.raise(name, *to)?;
             output::write(|out| match args.json {
                 true => writeln!(out, "{raised}"),
-                false => writeln!(
-                    out,
-                    "{name}: the next ID is {}",
-                    text(&value(&raised)["next"])
-                ),
+                false => writeln!(out, "{name}: the next ID is {}", text(&value(&raised)["next"])),
             })
         }
     }
@@ -155,11 +149,7 @@ fn create(
         if json {
             return writeln!(out, "{info}");
         }
-        let what = if is_new {
-            "created"
-        } else {
-            "was there already"
-        };
+        let what = if is_new { "created" } else { "was there already" };
         writeln!(out, "{name}: {what}")
     })
 }
@@ -188,9 +178,7 @@ fn print(out: &mut impl Write, info: &Raw, json: bool) -> io::Result<()> {
         return writeln!(out, "{info}");
     }
     let info = value(info);
-    SHOWN
-        .iter()
-        .try_for_each(|key| writeln!(out, "{key:<16}  {}", text(&info[key])))
+    SHOWN.iter().try_for_each(|key| writeln!(out, "{key:<16}  {}", text(&info[key])))
 }
 
 fn value(raw: &Raw) -> Value {
@@ -206,10 +194,8 @@ fn text(value: &Value) -> String {
             format!("{:.1}", number.as_f64().unwrap_or_default())
         }
         Value::Object(fields) => {
-            let told: Vec<String> = fields
-                .iter()
-                .map(|(key, value)| format!("{key} {}", text(value)))
-                .collect();
+            let told: Vec<String> =
+                fields.iter().map(|(key, value)| format!("{key} {}", text(value))).collect();
             told.join(", ")
         }
         Value::Bool(_) | Value::Number(_) | Value::Array(_) => value.to_string(),

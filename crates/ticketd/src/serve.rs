@@ -27,12 +27,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct ServeArgs {
     /// TOML file with settings: each flag but these two, with _ between its words, such as
     /// data_dir = "/var/lib/ticketd"
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "TICKETD_CONFIG",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "FILE", env = "TICKETD_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
 
     /// Print each setting in force and where it comes from, as a TOML file, and end
@@ -46,10 +41,7 @@ pub struct ServeArgs {
 /// Serves until a signal asks for the end.
 pub fn run(args: &ServeArgs) -> Result<(), Failure> {
     // As with the settings, an empty variable counts as none.
-    let config = args
-        .config
-        .as_deref()
-        .filter(|path| !path.as_os_str().is_empty());
+    let config = args.config.as_deref().filter(|path| !path.as_os_str().is_empty());
     let in_force = InForce::gather(&args.flags, config)?;
     if args.print_config {
         return output::write(|out| out.write_all(in_force.to_toml().as_bytes()));
@@ -62,10 +54,7 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
     open_files::make_room(settings.max_connections);
     let store = in_force.store.open()?;
     info!(store = %in_force.store, sequences = store.sizes().sequences, "the store is open");
-    let runtime = Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(no_resources)?;
+    let runtime = Builder::new_multi_thread().enable_all().build().map_err(no_resources)?;
     serve(runtime, store, settings)
 }
 
@@ -140,7 +129,5 @@ fn server_settings(settings: &Settings) -> ServerSettings {
 }
 
 fn no_resources(error: std::io::Error) -> Failure {
-    Failure::start(format!(
-        "the system has no room for another process such as this: {error}"
-    ))
+    Failure::start(format!("the system has no room for another process such as this: {error}"))
 }

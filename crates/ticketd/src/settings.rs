@@ -135,10 +135,7 @@ pub struct Flags(Vec<(&'static str, String)>);
 
 impl Flags {
     fn get(&self, key: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(given, _)| *given == key)
-            .map(|(_, text)| text.as_str())
+        self.0.iter().find(|(given, _)| *given == key).map(|(_, text)| text.as_str())
     }
 }
 
@@ -155,9 +152,7 @@ impl Args for Flags {
 impl FromArgMatches for Flags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let given = |setting: &Setting| {
-            matches
-                .get_one::<String>(setting.key)
-                .map(|text| (setting.key, text.clone()))
+            matches.get_one::<String>(setting.key).map(|text| (setting.key, text.clone()))
         };
         Ok(Self(TABLE.iter().filter_map(given).collect()))
     }

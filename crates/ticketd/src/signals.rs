@@ -14,10 +14,7 @@ pub fn on_stop(stop: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_io().build()?;
     let (mut interrupt, mut terminate) = {
         let _inside = runtime.enter();
-        (
-            signal(SignalKind::interrupt())?,
-            signal(SignalKind::terminate())?,
-        )
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
     };
     let watch = move || {
         runtime.block_on(either(&mut interrupt, &mut terminate));
@@ -25,9 +22,7 @@ pub fn on_stop(stop: impl FnOnce() + Send + 'static) -> io::Result<()> {
         runtime.block_on(either(&mut interrupt, &mut terminate));
         std::process::exit(1);
     };
-    std::thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(watch)?;
+    std::thread::Builder::new().name("signals".to_owned()).spawn(watch)?;
     Ok(())
 }
 

@@ -82,13 +82,7 @@ pub fn run(args: SimulateArgs) -> Result<(), Failure> {
     match printer.finish() {
         Ended::Open => {
             let report = report::Report::new(&plan, args.server.as_deref(), &summary);
-            output::write(|out| {
-                if args.json {
-                    report.json(out)
-                } else {
-                    report.text(out)
-                }
-            })?;
+            output::write(|out| if args.json { report.json(out) } else { report.text(out) })?;
         }
         Ended::NobodyReads => {}
         Ended::Failed(error) => return Err(output::unwritable(&error)),
@@ -105,14 +99,10 @@ fn plan(args: &SimulateArgs) -> Result<Plan, Failure> {
     tables.sort();
     tables.dedup();
     if tables.len() < args.tables.len() {
-        return Err(Failure::usage(
-            "--tables names a table twice; name each once",
-        ));
+        return Err(Failure::usage("--tables names a table twice; name each once"));
     }
     if tables.len() > TABLES_MAX {
-        return Err(Failure::usage(format!(
-            "--tables names too many; at most {TABLES_MAX}"
-        )));
+        return Err(Failure::usage(format!("--tables names too many; at most {TABLES_MAX}")));
     }
     Ok(Plan {
         agents: args.agents,
@@ -133,30 +123,20 @@ fn buffer(text: &str) -> Result<usize, String> {
 }
 
 fn within(text: &str, min: usize, max: usize) -> Result<usize, String> {
-    let number = text
-        .parse()
-        .ok()
-        .filter(|number| (min..=max).contains(number));
+    let number = text.parse().ok().filter(|number| (min..=max).contains(number));
     number.ok_or_else(|| format!("expected a whole number from {min} to {max}"))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let time = humantime::parse_duration(text)
-        .ok()
-        .filter(|time| !time.is_zero());
+    let time = humantime::parse_duration(text).ok().filter(|time| !time.is_zero());
     time.ok_or_else(|| "expected a time with its unit, such as 10s or 2h".to_owned())
 }
 
 fn rate(text: &str) -> Result<f64, String> {
-    let rate = text
-        .parse()
-        .ok()
-        .filter(|rate: &f64| rate.is_finite() && *rate >= RATE_MIN);
+    let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate >= RATE_MIN);
     rate.ok_or_else(|| "expected tickets per second, such as 100 or 0.5".to_owned())
 }
 
 fn no_threads(error: std::io::Error) -> Failure {
-    Failure::work(format!(
-        "the system has no room for so many threads: {error}"
-    ))
+    Failure::work(format!("the system has no room for so many threads: {error}"))
 }

@@ -30,14 +30,12 @@ impl StoreUrl {
     /// Which stores there are.
     pub fn parse(url: &str) -> Result<Self, Failure> {
         let Some((scheme, rest)) = url.split_once(':') else {
-            return Err(Failure::start(format!(
-                "'{url}' is no store URL; there are {SCHEMES}"
-            )));
+            return Err(Failure::start(format!("'{url}' is no store URL; there are {SCHEMES}")));
         };
         match (scheme, rest) {
-            ("embedded", "") => Err(Failure::start(
-                "the store URL embedded: needs a directory: embedded:DIR",
-            )),
+            ("embedded", "") => {
+                Err(Failure::start("the store URL embedded: needs a directory: embedded:DIR"))
+            }
             ("embedded", dir) => Ok(Self::Embedded(PathBuf::from(dir))),
             ("memory", "" | "//") => Ok(Self::Memory),
             ("memory", _) => Err(Failure::start(format!(
@@ -90,25 +88,12 @@ mod tests {
 
     #[test]
     fn others_are_refused_with_what_there_is_and_without_a_password() {
-        for url in [
-            "",
-            "data",
-            "embedded:",
-            "memory:x",
-            "redis://h",
-            "etcd://a,b",
-            "MEMORY:",
-        ] {
+        for url in ["", "data", "embedded:", "memory:x", "redis://h", "etcd://a,b", "MEMORY:"] {
             let failure = StoreUrl::parse(url).unwrap_err();
             assert_eq!(failure.code(), 3, "{url}");
         }
-        let later = StoreUrl::parse("postgres://me:secret@h/db")
-            .unwrap_err()
-            .to_string();
-        assert!(
-            later.contains("not in this version") && !later.contains("secret"),
-            "{later}"
-        );
+        let later = StoreUrl::parse("postgres://me:secret@h/db").unwrap_err().to_string();
+        assert!(later.contains("not in this version") && !later.contains("secret"), "{later}");
         let unknown = StoreUrl::parse("redis://h").unwrap_err().to_string();
         assert!(unknown.contains("embedded:DIR, memory:"), "{unknown}");
     }

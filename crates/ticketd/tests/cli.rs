@@ -16,15 +16,7 @@ fn without_a_command_it_shows_its_help() {
     assert_eq!(ran.code, Some(2));
     assert!(ran.err.contains("Usage: ticketd <COMMAND>"), "{}", ran.err);
     let help = run(&["--help"]).ok();
-    for command in [
-        "serve",
-        "next",
-        "sequence",
-        "simulate",
-        "explore",
-        "completions",
-        "man",
-    ] {
+    for command in ["serve", "next", "sequence", "simulate", "explore", "completions", "man"] {
         assert!(help.contains(&format!("  {command} ")), "{help}");
         let help = run(&[command, "--help"]).ok();
         assert!(help.contains("Examples:"), "{help}");
@@ -43,25 +35,13 @@ fn wrong_usage_is_refused_with_code_2_before_anybody_is_asked() {
         (&["next", "a", "--count", "0"], "from 1 to 1000000"),
         (&["next", "a", "--count", "-1"], "from 1 to 1000000"),
         (&["next", "a", "--count", "1000001"], "from 1 to 1000000"),
-        (
-            &["next", "a", "--count", "1000000000000000000000000000000"],
-            "from 1 to 1000000",
-        ),
+        (&["next", "a", "--count", "1000000000000000000000000000000"], "from 1 to 1000000"),
         (&["next", "a", "--server", "ftp://h"], "HOST:PORT"),
-        (
-            &["sequence", "create", "a", "--kind", "snowflake"],
-            "ticket",
-        ),
+        (&["sequence", "create", "a", "--kind", "snowflake"], "ticket"),
         (&["sequence", "create", "a", "--block-len", "0"], "auto"),
         (&["sequence", "raise", "a"], "--to"),
-        (
-            &["sequence", "raise", "a", "--to", "0"],
-            "1..=9223372036854775807",
-        ),
-        (
-            &["sequence", "raise", "a", "--to", "9223372036854775808"],
-            "1..=9223372036854775807",
-        ),
+        (&["sequence", "raise", "a", "--to", "0"], "1..=9223372036854775807"),
+        (&["sequence", "raise", "a", "--to", "9223372036854775808"], "1..=9223372036854775807"),
         (&["simulate", "--agents", "0"], "from 1 to 1000"),
         (&["simulate", "--tables", "a,b,a"], "twice"),
         (&["simulate", "--tables", "a,,b"], "at least one character"),
@@ -83,22 +63,11 @@ fn wrong_usage_is_refused_with_code_2_before_anybody_is_asked() {
 #[test]
 fn a_server_that_is_not_there_is_told_with_the_way_out() {
     // Bound and not accepting would hang; bound and dropped is surely free to refuse.
-    let free = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .to_string();
-    for args in [
-        &["next", "a"][..],
-        &["sequence", "list"],
-        &["simulate", "--tickets", "1"],
-    ] {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    for args in [&["next", "a"][..], &["sequence", "list"], &["simulate", "--tickets", "1"]] {
         let line = run(&[args, &["--server", &free]].concat()).refused(1);
         assert!(line.contains(&format!("no server at {free}: ")), "{line}");
-        assert!(
-            line.contains("ticketd serve") && line.contains("--server"),
-            "{line}"
-        );
+        assert!(line.contains("ticketd serve") && line.contains("--server"), "{line}");
     }
 }
 
@@ -121,39 +90,25 @@ fn next_prints_contiguous_ids_by_either_address() {
     let server = home.serve(&[]);
     let resp = server.resp_addr.to_string();
     assert_eq!(run(&["next", "notes", "--server", &resp]).ok(), "1\n");
-    assert_eq!(
-        server.run(&["next", "notes", "--count", "3"]).ok(),
-        "2\n3\n4\n"
-    );
+    assert_eq!(server.run(&["next", "notes", "--count", "3"]).ok(), "2\n3\n4\n");
     let url = format!("http://{}", server.http());
     let json = run(&["next", "notes", "--count", "2", "--json", "--server", &url]).ok();
     assert_eq!(
         json,
         "{\"sequence\":\"notes\",\"id\":\"5\"}\n{\"sequence\":\"notes\",\"id\":\"6\"}\n"
     );
-    let output = ticketd(&["next", "notes"])
-        .env("TICKETD_SERVER", &resp)
-        .output()
-        .unwrap();
+    let output = ticketd(&["next", "notes"]).env("TICKETD_SERVER", &resp).output().unwrap();
     assert_eq!(Ran::from(output).ok(), "7\n");
     let million = server.run(&["next", "big", "--count", "1000000"]).ok();
     let ids: Vec<u64> = million.lines().map(|line| line.parse().unwrap()).collect();
     assert_eq!(ids.len(), 1_000_000);
-    assert!(
-        ids.windows(2).all(|pair| pair[1] == pair[0] + 1),
-        "contiguous"
-    );
+    assert!(ids.windows(2).all(|pair| pair[1] == pair[0] + 1), "contiguous");
 }
 
 #[test]
 fn a_server_on_all_addresses_is_found_by_its_resp_address() {
     let home = Home::new();
-    let mut command = ticketd(&[
-        "serve",
-        "--data-dir",
-        text(&home.data_dir()),
-        "--allow-open",
-    ]);
+    let mut command = ticketd(&["serve", "--data-dir", text(&home.data_dir()), "--allow-open"]);
     let server =
         support::Server::start(command.args(["--resp", "0.0.0.0:0", "--http", "0.0.0.0:0"]));
     let resp = format!("127.0.0.1:{}", server.resp_addr.port());
@@ -183,17 +138,11 @@ fn sequences_are_created_listed_shown_and_raised() {
     assert_eq!(server.run(&create).ok(), "eu/invoices: created\n");
     assert_eq!(server.run(&create).ok(), "eu/invoices: was there already\n");
     let other = ["sequence", "create", "eu/invoices", "--block-len", "auto"];
-    assert!(
-        server.run(&other).refused(1).contains("block_len 1"),
-        "it names the difference"
-    );
+    assert!(server.run(&other).refused(1).contains("block_len 1"), "it names the difference");
     assert_eq!(server.run(&["next", "eu/invoices"]).ok(), "1\n");
 
     let raise = ["sequence", "raise", "eu/invoices", "--to", "5000"];
-    assert_eq!(
-        server.run(&raise).ok(),
-        "eu/invoices: the next ID is 5001\n"
-    );
+    assert_eq!(server.run(&raise).ok(), "eu/invoices: the next ID is 5001\n");
     assert_eq!(server.run(&["next", "eu/invoices"]).ok(), "5001\n");
     let down = ["sequence", "raise", "eu/invoices", "--to", "50"];
     assert!(server.run(&down).refused(1).contains("only moves forward"));
@@ -202,23 +151,12 @@ fn sequences_are_created_listed_shown_and_raised() {
     let list = server.run(&["sequence", "list"]).ok();
     let rows: Vec<&str> = list.lines().collect();
     assert_eq!(rows.len(), 3, "{list}");
-    assert!(
-        rows[0].starts_with("sequence") && rows[1].starts_with("eu/invoices"),
-        "{list}"
-    );
+    assert!(rows[0].starts_with("sequence") && rows[1].starts_with("eu/invoices"), "{list}");
     let show = server.run(&["sequence", "show", "eu/invoices"]).ok();
-    let words: Vec<Vec<&str>> = show
-        .lines()
-        .map(|l| l.split_whitespace().collect())
-        .collect();
+    let words: Vec<Vec<&str>> = show.lines().map(|l| l.split_whitespace().collect()).collect();
     assert!(words.contains(&vec!["last", "5001"]), "{show}");
     assert!(words.contains(&vec!["order", "strict"]), "{show}");
-    assert!(
-        server
-            .run(&["sequence", "show", "nope"])
-            .refused(1)
-            .contains("no sequence nope")
-    );
+    assert!(server.run(&["sequence", "show", "nope"]).refused(1).contains("no sequence nope"));
 }
 
 #[test]
@@ -236,29 +174,18 @@ fn sequences_come_as_json_an_object_a_line() {
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
         .map(|info| info["sequence"].as_str().unwrap().to_owned())
         .collect();
-    assert_eq!(
-        names,
-        (0..250).map(|n| format!("s{n:03}")).collect::<Vec<_>>()
-    );
-    let raised = server
-        .run(&["sequence", "raise", "s000", "--to", "9", "--json"])
-        .ok();
+    assert_eq!(names, (0..250).map(|n| format!("s{n:03}")).collect::<Vec<_>>());
+    let raised = server.run(&["sequence", "raise", "s000", "--to", "9", "--json"]).ok();
     assert_eq!(raised, "{\"sequence\":\"s000\",\"next\":\"10\"}\n");
     let made = server.run(&["sequence", "create", "new", "--json"]).ok();
-    assert!(
-        made.starts_with("{\"sequence\":\"new\",\"kind\":\"ticket\""),
-        "{made}"
-    );
+    assert!(made.starts_with("{\"sequence\":\"new\",\"kind\":\"ticket\""), "{made}");
 }
 
 #[test]
 fn completions_and_manual_pages_are_made() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let script = run(&["completions", shell]).ok();
-        assert!(
-            script.contains("simulate") && script.contains("print-config"),
-            "{shell}"
-        );
+        assert!(script.contains("simulate") && script.contains("print-config"), "{shell}");
     }
     assert!(run(&["completions", "tcsh"]).refused(2).contains("bash"));
     let page = run(&["man"]).ok();
@@ -268,33 +195,19 @@ fn completions_and_manual_pages_are_made() {
     assert_eq!(run(&["man", text(&dir)]).ok(), "");
     let pages = fs::read_dir(&dir).unwrap().count();
     assert!(pages >= 8, "{pages} pages");
-    assert!(
-        fs::read_to_string(dir.join("ticketd-serve.1"))
-            .unwrap()
-            .contains("data\\-dir")
-    );
+    assert!(fs::read_to_string(dir.join("ticketd-serve.1")).unwrap().contains("data\\-dir"));
     let file = home.write("file", "");
-    assert!(
-        run(&["man", text(&file)])
-            .refused(1)
-            .contains("cannot be written")
-    );
+    assert!(run(&["man", text(&file)]).refused(1).contains("cannot be written"));
 }
 
 #[test]
 fn explore_tells_what_it_has_searched() {
     let told = run(&["explore", "--seeds", "5"]).ok();
-    assert!(
-        told.contains("5 worlds from seed 0") && told.contains("every promise"),
-        "{told}"
-    );
+    assert!(told.contains("5 worlds from seed 0") && told.contains("every promise"), "{told}");
     let again = run(&["explore", "--seeds", "5", "--json"]).ok();
     let last: serde_json::Value = serde_json::from_str(again.lines().last().unwrap()).unwrap();
     assert_eq!(last["summary"]["seeds"], 5);
-    assert!(
-        told.contains(last["summary"]["hash"].as_str().unwrap()),
-        "the same worlds twice"
-    );
+    assert!(told.contains(last["summary"]["hash"].as_str().unwrap()), "the same worlds twice");
     let trace = run(&["explore", "--seed", "3", "--trace"]).ok();
     assert_eq!(trace, run(&["explore", "--seed", "3", "--trace"]).ok());
     assert!(trace.lines().count() > 100, "{trace}");

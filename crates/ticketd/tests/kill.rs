@@ -2,6 +2,8 @@
 //!
 //! `TICKETD_KILLS=300 cargo test --release --test kill` for a long run.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use std::collections::hash_map::RandomState;
@@ -46,44 +48,25 @@ fn no_id_comes_twice_however_often_the_server_is_killed() {
         let new = load_until_killed(server);
         let before = answered.last().copied().unwrap_or(0);
         if let Some(first) = new.first() {
-            assert!(
-                *first > before,
-                "round {round}: {first} after {before} had been answered"
-            );
+            assert!(*first > before, "round {round}: {first} after {before} had been answered");
         }
         answered.extend(new);
         gap_budget += held_max + UNREAD_MAX + CLIENTS * PIPELINE * RANGE;
     }
     let last = *answered.last().expect("the load got IDs");
-    assert!(
-        answered.is_sorted_by(|a, b| a < b),
-        "an ID was answered twice"
-    );
+    assert!(answered.is_sorted_by(|a, b| a < b), "an ID was answered twice");
     let gaps = last - answered.len() as u64;
-    assert!(
-        gaps <= gap_budget,
-        "{gaps} IDs are missing, at most {gap_budget} may have been held"
-    );
-    println!(
-        "{rounds} kills, {} IDs answered, 0 duplicates, {gaps} missing",
-        answered.len()
-    );
+    assert!(gaps <= gap_budget, "{gaps} IDs are missing, at most {gap_budget} may have been held");
+    println!("{rounds} kills, {} IDs answered, 0 duplicates, {gaps} missing", answered.len());
 }
 
 /// Loads `server` from several connections, kills it at a random moment, and returns every ID that
 /// was answered, in order.
 fn load_until_killed(server: Server) -> Vec<u64> {
-    let clients: Vec<_> = (0..CLIENTS)
-        .map(|_| start_client(server.resp_addr))
-        .collect();
-    thread::sleep(Duration::from_millis(
-        5 + RandomState::new().hash_one(server.pid()) % 120,
-    ));
+    let clients: Vec<_> = (0..CLIENTS).map(|_| start_client(server.resp_addr)).collect();
+    thread::sleep(Duration::from_millis(5 + RandomState::new().hash_one(server.pid()) % 120));
     server.kill9();
-    let mut ids: Vec<u64> = clients
-        .into_iter()
-        .flat_map(|client| client.join().unwrap())
-        .collect();
+    let mut ids: Vec<u64> = clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
     ids.sort_unstable();
     ids
 }
@@ -109,14 +92,8 @@ fn ask_for_ever(addr: SocketAddr, ids: &mut Vec<u64>) -> std::io::Result<()> {
             }
         }
         for n in 0..PIPELINE {
-            let Reply::Int(last) = resp.receive()? else {
-                panic!("the load asks nothing bad")
-            };
-            ids.extend(if n % 8 == 7 {
-                last + 1 - RANGE..=last
-            } else {
-                last..=last
-            });
+            let Reply::Int(last) = resp.receive()? else { panic!("the load asks nothing bad") };
+            ids.extend(if n % 8 == 7 { last + 1 - RANGE..=last } else { last..=last });
         }
     }
 }
@@ -134,11 +111,7 @@ fn a_clean_stop_between_kills_leaves_no_gap_of_its_own() {
     let (status, _) = server.terminate();
     assert!(status.success());
     let server = home.serve(&[]);
-    assert_eq!(
-        server.resp().incr("notes"),
-        after_kill + 1,
-        "a clean start goes on"
-    );
+    assert_eq!(server.resp().incr("notes"), after_kill + 1, "a clean start goes on");
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! A server under pressure: thousands of idle clients, a full disk, a data directory that goes.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -19,19 +21,14 @@ fn ten_thousand_idle_clients_disturb_nobody() {
     setrlimit(Resource::Nofile, limit).unwrap();
     let home = Home::new();
     let server = home.serve(&[]);
-    let idle: Vec<TcpStream> = (0..10_000)
-        .map(|_| TcpStream::connect(server.resp_addr).unwrap())
-        .collect();
+    let idle: Vec<TcpStream> =
+        (0..10_000).map(|_| TcpStream::connect(server.resp_addr).unwrap()).collect();
     let mut resp = server.resp();
     for id in 1..=1000 {
         assert_eq!(resp.incr("notes"), id);
     }
     let resident = resident_mib(&server);
-    assert!(
-        resident < 500,
-        "{} idle clients cost {resident} MiB",
-        idle.len()
-    );
+    assert!(resident < 500, "{} idle clients cost {resident} MiB", idle.len());
     let (status, _) = server.terminate();
     assert!(status.success(), "idle clients do not hold up a stop");
 }
@@ -39,40 +36,15 @@ fn ten_thousand_idle_clients_disturb_nobody() {
 fn resident_mib(server: &Server) -> u64 {
     let pid = server.pid().as_raw_nonzero();
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .unwrap();
-    line.split_whitespace()
-        .nth(1)
-        .unwrap()
-        .parse::<u64>()
-        .unwrap()
-        / 1024
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
 }
 
-/// A server whose data directory is a disk of a few megabytes, in a mount namespace of its own.
+/// A server whose data directory is a disk of a few megabytes, and that disk.
 fn serve_on_small_disk(home: &Home) -> (Server, PathBuf) {
-    std::fs::create_dir(home.data_dir()).unwrap();
-    let serve = home.serve_command(&["--block-len", "1000", "--request-timeout", "300ms"]);
-    let mut command = Command::new("unshare");
-    if !rustix::process::geteuid().is_root() {
-        command.arg("--map-root-user");
-    }
-    command.args(["--mount", "sh", "-c"]);
-    command.arg("mount -t tmpfs -o size=8m disk \"$0\" && exec \"$@\"");
-    command
-        .arg(home.data_dir())
-        .arg(serve.get_program())
-        .args(serve.get_args());
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let server = Server::start(&mut command);
-    // The process was replaced by the server, so its root shows the disk that only it sees.
-    let root = PathBuf::from(format!("/proc/{}/root", server.pid().as_raw_nonzero()));
-    let disk = root.join(home.data_dir().strip_prefix("/").unwrap());
+    let args = ["--block-len", "1000", "--request-timeout", "300ms"];
+    let server = Server::start(&mut home.serve_command_on_tmpfs("size=8m", &args));
+    let disk = server.root().join(home.data_dir().strip_prefix("/").unwrap());
     (server, disk)
 }
 
@@ -143,10 +115,7 @@ fn a_data_directory_deleted_under_the_server_stops_the_sequence() {
     let message = loop {
         match resp.command(&["INCR", "notes"]) {
             Reply::Int(id) => {
-                assert!(
-                    id > seen && id <= 40,
-                    "what was reserved may still be issued, not {id}"
-                );
+                assert!(id > seen && id <= 40, "what was reserved may still be issued, not {id}");
                 seen = id;
             }
             Reply::Error(message) => break message,
@@ -156,13 +125,7 @@ fn a_data_directory_deleted_under_the_server_stops_the_sequence() {
     assert!(message.starts_with("CORRUPT "), "{message}");
     assert!(message.contains("deleted"), "{message}");
     let ready = Command::new("curl")
-        .args([
-            "-sS",
-            "-o",
-            text(&home.path("answer")),
-            "-w",
-            "%{http_code}",
-        ])
+        .args(["-sS", "-o", text(&home.path("answer")), "-w", "%{http_code}"])
         .arg(format!("http://{}/readyz", server.http_addr))
         .output()
         .unwrap();

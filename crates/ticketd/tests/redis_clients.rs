@@ -11,28 +11,20 @@ use support::{Home, Server};
 /// Runs a program that must succeed, and returns what it printed.
 #[track_caller]
 fn run(program: &str, args: &[&str]) -> String {
-    let output = Command::new(program)
-        .args(args)
-        .stdin(Stdio::null())
-        .output();
+    let output = Command::new(program).args(args).stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|error| {
         panic!("{program}: {error}; install it, `cargo xtask ci` does so where it may")
     });
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "{program} {args:?}: {text}{errors}"
-    );
+    assert!(output.status.success(), "{program} {args:?}: {text}{errors}");
     text
 }
 
 #[track_caller]
 fn redis_cli(server: &Server, args: &[&str]) -> String {
     let port = server.resp_addr.port().to_string();
-    run("redis-cli", &[&["-p", &port], args].concat())
-        .trim_end()
-        .to_owned()
+    run("redis-cli", &[&["-p", &port], args].concat()).trim_end().to_owned()
 }
 
 #[test]
@@ -67,10 +59,7 @@ fn redis_benchmark_gets_exactly_as_many_numbers_as_it_asks_for() {
     let mut expected = 0;
     for (requests, shape) in shapes {
         let common = ["-p", &port, "-c", "50", "-q", "-n", requests];
-        run(
-            "redis-benchmark",
-            &[&common[..], shape, &["INCR", "bench"]].concat(),
-        );
+        run("redis-benchmark", &[&common[..], shape, &["INCR", "bench"]].concat());
         expected += requests.parse::<u64>().unwrap() + 1;
         assert_eq!(redis_cli(&server, &["INCR", "bench"]), expected.to_string());
     }
@@ -126,14 +115,9 @@ fn redis_py_works_unmodified() {
         let import = Command::new(python).args(["-c", "import redis"]).output();
         import.is_ok_and(|import| import.status.success())
     };
-    let pythons: Vec<&str> = ["python3", "/usr/bin/python3"]
-        .into_iter()
-        .filter(has_redis)
-        .collect();
-    assert!(
-        !pythons.is_empty(),
-        "no Python has redis-py; install it, `cargo xtask ci` does so"
-    );
+    let pythons: Vec<&str> =
+        ["python3", "/usr/bin/python3"].into_iter().filter(has_redis).collect();
+    assert!(!pythons.is_empty(), "no Python has redis-py; install it, `cargo xtask ci` does so");
     for python in pythons {
         let out = run(python, &["-c", REDIS_PY, &port, python]);
         assert!(out.starts_with("ok"), "{out}");
@@ -144,10 +128,7 @@ fn redis_py_works_unmodified() {
 fn curl_gets_a_range_as_the_readme_shows() {
     let home = Home::new();
     let server = home.serve(&[]);
-    let url = format!(
-        "http://{}/v1/sequences/notes/next?count=10",
-        server.http_addr
-    );
+    let url = format!("http://{}/v1/sequences/notes/next?count=10", server.http_addr);
     let out = run("curl", &["-sS", "-X", "POST", &url]);
     let expected =
         r#"{"sequence":"notes","kind":"ticket","count":10,"first":"1","last":"10","step":"1"}"#;

@@ -17,9 +17,7 @@ fn tickets(out: &str) -> Vec<(u64, String, u64)> {
     lines
         .map(|line| {
             let words: Vec<&str> = line.split("  ").collect();
-            let [agent, table, id] = words[..] else {
-                panic!("a torn line: {line}")
-            };
+            let [agent, table, id] = words[..] else { panic!("a torn line: {line}") };
             let agent = agent.strip_prefix("agent ").unwrap().parse().unwrap();
             (agent, table.to_owned(), id.parse().unwrap())
         })
@@ -40,19 +38,13 @@ fn the_classic_demonstration_is_two_agents_for_notes_and_two_for_tasks() {
     for (agent, table, id) in tickets {
         let expected = if agent <= 2 { "notes" } else { "tasks" };
         assert_eq!(table, expected, "agent {agent}");
-        assert!(
-            tables.entry(table).or_default().insert(id),
-            "a duplicate: {id}"
-        );
+        assert!(tables.entry(table).or_default().insert(id), "a duplicate: {id}");
     }
     for ids in tables.values() {
         assert_eq!(ids.iter().max(), Some(&(ids.len() as u64)), "no gap");
     }
     assert!(out.contains("every promise was kept"), "{out}");
-    assert!(
-        out.contains("uniqueness checked exactly from 1 to"),
-        "{out}"
-    );
+    assert!(out.contains("uniqueness checked exactly from 1 to"), "{out}");
 }
 
 #[test]
@@ -76,16 +68,7 @@ fn the_summary_alone_comes_as_one_line_of_json() {
 
 #[test]
 fn json_has_a_line_for_each_ticket_and_the_summary_at_the_end() {
-    let args = [
-        "--agents",
-        "3",
-        "--tables",
-        "a,b,c",
-        "--buffer",
-        "8",
-        "--tickets",
-        "3000",
-    ];
+    let args = ["--agents", "3", "--tables", "a,b,c", "--buffer", "8", "--tickets", "3000"];
     let out = run(&[&["simulate", "--json"], &args[..]].concat()).ok();
     let mut lines = out.lines();
     assert_eq!(summary(&out)["duplicates"], 0);
@@ -115,10 +98,7 @@ fn it_runs_until_ctrl_c_and_then_sums_up() {
     let ran = Ran::from(child.wait_with_output().unwrap());
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
     let printed = tickets(&told).len();
-    assert!(
-        told.contains(&format!("\n{printed} tickets in ")),
-        "every ticket has its line"
-    );
+    assert!(told.contains(&format!("\n{printed} tickets in ")), "every ticket has its line");
     assert!(told.trim_end().ends_with("every promise was kept"));
 }
 
@@ -135,15 +115,7 @@ fn a_reader_that_has_seen_enough_ends_it_quietly() {
 
 #[test]
 fn a_duration_and_a_rate_are_kept() {
-    let args = [
-        "simulate",
-        "--duration",
-        "500ms",
-        "--rate",
-        "10",
-        "--quiet",
-        "--json",
-    ];
+    let args = ["simulate", "--duration", "500ms", "--rate", "10", "--quiet", "--json"];
     let summary = summary(&run(&args).ok());
     let issued = summary["issued"].as_u64().unwrap();
     // Each of the four is due at 0, 100, ... 500 ms.
@@ -156,14 +128,7 @@ fn agents_of_a_real_server_keep_the_same_promises() {
     let home = Home::new();
     let server = home.serve(&[]);
     for (buffer, addr) in [("0", server.http()), ("100", server.resp_addr.to_string())] {
-        let args = [
-            "simulate",
-            "--tickets",
-            "2000",
-            "--buffer",
-            buffer,
-            "--json",
-        ];
+        let args = ["simulate", "--tickets", "2000", "--buffer", buffer, "--json"];
         let out = run(&[&args[..], &["--server", &addr]].concat()).ok();
         assert_eq!(out.lines().count(), 2001);
         let summary = summary(&out);
@@ -171,19 +136,8 @@ fn agents_of_a_real_server_keep_the_same_promises() {
         assert_eq!(summary["inversions"], 0);
         assert_eq!(summary["server"], addr);
     }
-    let next = |table| {
-        server
-            .run(&["next", table])
-            .ok()
-            .trim()
-            .parse::<u64>()
-            .unwrap()
-    };
-    assert_eq!(
-        next("notes") + next("tasks"),
-        4002,
-        "they came from this server"
-    );
+    let next = |table| server.run(&["next", table]).ok().trim().parse::<u64>().unwrap();
+    assert_eq!(next("notes") + next("tasks"), 4002, "they came from this server");
 }
 
 #[test]

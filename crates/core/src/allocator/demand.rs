@@ -27,13 +27,7 @@ impl Demand {
             BlockLen::Auto => auto_min,
             BlockLen::Fixed(len) => len,
         };
-        Self {
-            block_len,
-            auto_min,
-            auto_max,
-            len,
-            since: None,
-        }
+        Self { block_len, auto_min, auto_max, len, since: None }
     }
 
     /// The block length in force.
@@ -74,10 +68,7 @@ impl Demand {
             let spent = u128::from(issued.saturating_sub(issued_then));
             let desired = spent * u128::from(AUTO_BLOCK_LASTS_US) / elapsed;
             let desired = u64::try_from(desired).unwrap_or(u64::MAX);
-            let longest = self
-                .len
-                .saturating_mul(AUTO_BLOCK_GROWTH_MAX)
-                .min(self.auto_max);
+            let longest = self.len.saturating_mul(AUTO_BLOCK_GROWTH_MAX).min(self.auto_max);
             self.len = desired.max(self.len / 2).min(longest).max(self.auto_min);
         }
         self.since = Some((now, issued));
@@ -110,12 +101,7 @@ mod tests {
     fn grows_to_a_second_of_use_and_stays_there() {
         let lengths = lengths(100, 12);
         assert_eq!(lengths[..4], [64, 512, 4096, 32_768]);
-        assert!(
-            lengths[6..]
-                .iter()
-                .all(|len| (95_000..=105_000).contains(len)),
-            "{lengths:?}"
-        );
+        assert!(lengths[6..].iter().all(|len| (95_000..=105_000).contains(len)), "{lengths:?}");
     }
 
     #[test]
@@ -123,10 +109,7 @@ mod tests {
         assert_eq!(*lengths(50_000, 12).last().unwrap(), 1_000_000);
         let mut demand = Demand::new(BlockLen::Auto, 64, 1_000_000);
         demand.reserve_len(Instant::from_micros(0), 0, 0);
-        assert_eq!(
-            demand.reserve_len(Instant::from_micros(3_600_000 * MS), 70, 0),
-            64
-        );
+        assert_eq!(demand.reserve_len(Instant::from_micros(3_600_000 * MS), 70, 0), 64);
     }
 
     #[test]
@@ -134,31 +117,16 @@ mod tests {
         let mut demand = Demand::new(BlockLen::Auto, 64, 1_000_000);
         demand.len = 100_000;
         demand.since = Some((Instant::from_micros(0), 0));
-        assert_eq!(
-            demand.reserve_len(Instant::from_micros(60_000 * MS), 1000, 0),
-            50_000
-        );
+        assert_eq!(demand.reserve_len(Instant::from_micros(60_000 * MS), 1000, 0), 50_000);
     }
 
     #[test]
     fn those_who_wait_come_on_top() {
         let at = Instant::from_micros(0);
-        assert_eq!(
-            Demand::new(BlockLen::Auto, 64, 1000).reserve_len(at, 0, 500),
-            564
-        );
-        assert_eq!(
-            Demand::new(BlockLen::Fixed(1), 64, 1000).reserve_len(at, 0, 50),
-            50
-        );
-        assert_eq!(
-            Demand::new(BlockLen::Fixed(20), 64, 1000).reserve_len(at, 0, 50),
-            60
-        );
-        assert_eq!(
-            Demand::new(BlockLen::Fixed(20), 64, 1000).reserve_len(at, 0, 0),
-            20
-        );
+        assert_eq!(Demand::new(BlockLen::Auto, 64, 1000).reserve_len(at, 0, 500), 564);
+        assert_eq!(Demand::new(BlockLen::Fixed(1), 64, 1000).reserve_len(at, 0, 50), 50);
+        assert_eq!(Demand::new(BlockLen::Fixed(20), 64, 1000).reserve_len(at, 0, 50), 60);
+        assert_eq!(Demand::new(BlockLen::Fixed(20), 64, 1000).reserve_len(at, 0, 0), 20);
         let all = Demand::new(BlockLen::Fixed(7), 64, 1000).reserve_len(at, 0, u64::MAX);
         assert_eq!(all, RESERVE_LEN_MAX);
     }

@@ -225,11 +225,7 @@ impl Holding {
     fn refill_at(&self, front: Block, demand: &Demand) -> u64 {
         let wanted = demand.refills_ahead() && self.beyond.is_none() && front.end() < MARK_MAX;
         // Early in the ID space the low-water mark may be longer than all that lies below the end.
-        if wanted {
-            front.end().saturating_sub(demand.low_water())
-        } else {
-            NEVER
-        }
+        if wanted { front.end().saturating_sub(demand.low_water()) } else { NEVER }
     }
 
     /// Books what lies between the mark and a new block: nobody will ever issue it.
@@ -267,9 +263,7 @@ impl Holding {
     /// Puts `block` behind what is held. The cursor is closed.
     fn append(&mut self, block: Block) {
         let joined = |held: Block| {
-            (held.end() == block.start())
-                .then(|| Block::new(held.start(), block.end()))
-                .flatten()
+            (held.end() == block.start()).then(|| Block::new(held.start(), block.end())).flatten()
         };
         match (self.front, self.beyond) {
             (None, None) => self.front = Some(block),
@@ -359,21 +353,14 @@ impl Holding {
         let front = self.front.take().map_or(0, Block::len);
         self.burn(Burn::Stop, front);
         match last {
-            Some(last) if last.end() == self.mark => HandBack {
-                start: last.start(),
-                end: last.end(),
-            },
+            Some(last) if last.end() == self.mark => {
+                HandBack { start: last.start(), end: last.end() }
+            }
             Some(last) => {
                 self.burn(Burn::Stop, last.len());
-                HandBack {
-                    start: self.mark,
-                    end: self.mark,
-                }
+                HandBack { start: self.mark, end: self.mark }
             }
-            None => HandBack {
-                start: self.mark,
-                end: self.mark,
-            },
+            None => HandBack { start: self.mark, end: self.mark },
         }
     }
 }

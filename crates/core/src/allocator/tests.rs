@@ -23,22 +23,14 @@ impl Script {
         let cursor = Arc::new(Cursor::closed());
         let config = Config::new(block_len, AUTO_BLOCK_LEN_MIN, AUTO_BLOCK_LEN_MAX);
         let allocator = Allocator::new(config, Arc::clone(&cursor));
-        Self {
-            allocator,
-            cursor,
-            now: Instant::from_micros(0),
-        }
+        Self { allocator, cursor, now: Instant::from_micros(0) }
     }
 
     /// An allocator whose record is read: everything below `mark` is reserved, and spent.
     fn opened(block_len: BlockLen, mark: u64) -> Self {
         let mut script = Self::new(block_len);
         assert_eq!(script.tick(), "open #0");
-        let record = Record {
-            mark,
-            spent: mark,
-            ..Record::new(Definition::default())
-        };
+        let record = Record { mark, spent: mark, ..Record::new(Definition::default()) };
         assert_eq!(script.tell(Event::Opened(AttemptId(0), record)), "");
         script
     }
@@ -62,34 +54,20 @@ impl Script {
     fn want(&mut self, request: u32, count: u64) -> String {
         let count = Count::new(count).unwrap();
         let deadline = self.now.plus_micros(TIMEOUT_US);
-        self.tell(Event::Wanted {
-            request,
-            count,
-            deadline,
-        })
+        self.tell(Event::Wanted { request, count, deadline })
     }
 
     fn raise(&mut self, request: u32, floor: u64) -> String {
         let deadline = self.now.plus_micros(TIMEOUT_US);
-        self.tell(Event::Raise {
-            request,
-            floor,
-            deadline,
-        })
+        self.tell(Event::Raise { request, floor, deadline })
     }
 
     fn reserved(&mut self, attempt: u64, start: u64, end: u64) -> String {
-        self.tell(Event::Reserved(
-            AttemptId(attempt),
-            Block::new(start, end).unwrap(),
-        ))
+        self.tell(Event::Reserved(AttemptId(attempt), Block::new(start, end).unwrap()))
     }
 
     fn failed(&mut self, attempt: u64, kind: FailureKind) -> String {
-        self.tell(Event::Failed(
-            AttemptId(attempt),
-            Failure::new(kind, "broken"),
-        ))
+        self.tell(Event::Failed(AttemptId(attempt), Failure::new(kind, "broken")))
     }
 
     fn take(&mut self, n: u64) -> String {
@@ -135,10 +113,7 @@ fn the_first_request_opens_reserves_and_is_served_and_the_rest_is_spent_from_mem
     let mut s = Script::new(BlockLen::Fixed(10));
     assert_eq!(s.want(1, 3), "open #0");
     let record = Record::new(Definition::default());
-    assert_eq!(
-        s.tell(Event::Opened(AttemptId(0), record)),
-        "reserve #1: 10 from 1"
-    );
+    assert_eq!(s.tell(Event::Opened(AttemptId(0), record)), "reserve #1: 10 from 1");
     assert_eq!(s.take(1), "short");
     assert_eq!(s.reserved(1, 1, 11), "1 gets [1, 4)");
     assert_eq!(s.take(2), "[4, 6) and a refill is due");
@@ -169,21 +144,14 @@ fn waiting_requests_share_one_reservation_and_are_served_in_their_order() {
     assert_eq!(s.reserved(1, 1, 2), "1 gets [1, 2); reserve #2: 7 from 2");
     let served = "2 gets [2, 3); 3 gets [3, 8); 4 gets [8, 9)";
     assert_eq!(s.reserved(2, 2, 9), served);
-    assert_eq!(
-        s.allocator.observe().held,
-        0,
-        "nothing is held with a block length of 1"
-    );
+    assert_eq!(s.allocator.observe().held, 0, "nothing is held with a block length of 1");
 }
 
 #[test]
 fn a_hole_before_a_block_is_booked_and_what_is_held_is_spent_first() {
     let mut s = Script::opened(BlockLen::Fixed(10), 1);
     s.want(1, 5);
-    assert_eq!(
-        s.reserved(1, 1, 11),
-        "1 gets [1, 6); reserve #2: 10 from 11"
-    );
+    assert_eq!(s.reserved(1, 1, 11), "1 gets [1, 6); reserve #2: 10 from 11");
     assert_eq!(s.reserved(2, 31, 41), "");
     assert_eq!(s.burnt(Burn::Indeterminate), 20);
     assert_eq!(s.take(6), "short");
@@ -202,10 +170,7 @@ fn a_range_that_does_not_fit_before_a_hole_burns_what_is_left_there() {
     assert_eq!(s.burnt(Burn::Skipped), 5);
     assert_eq!(s.reserved(3, 41, 51), "");
     assert_eq!(s.want(3, 20), "reserve #4: 20 from 51");
-    assert_eq!(
-        s.reserved(4, 90, 110),
-        "3 gets [90, 110); reserve #5: 10 from 110"
-    );
+    assert_eq!(s.reserved(4, 90, 110), "3 gets [90, 110); reserve #5: 10 from 110");
     assert_eq!(s.burnt(Burn::Skipped), 5 + 12);
 }
 
@@ -215,10 +180,7 @@ fn nothing_of_an_attempt_with_an_unknown_outcome_is_used() {
     assert_eq!(s.want(1, 1), "reserve #1: 10 from 1");
     assert_eq!(s.failed(1, FailureKind::Indeterminate), "");
     assert_eq!(s.take(1), "short");
-    assert_eq!(
-        s.allocator.next_wake(),
-        Some(Instant::from_micros(BACKOFF_MIN_US))
-    );
+    assert_eq!(s.allocator.next_wake(), Some(Instant::from_micros(BACKOFF_MIN_US)));
     assert_eq!(s.after(BACKOFF_MIN_US).tick(), "reserve #2: 10 from 1");
     assert_eq!(s.reserved(2, 11, 21), "1 gets [11, 12)");
     assert_eq!(s.burnt(Burn::Indeterminate), 10);
@@ -264,11 +226,7 @@ fn a_failed_refill_that_nobody_waits_for_is_tried_again() {
     assert_eq!(s.failed(2, FailureKind::Unavailable), "");
     s.now = s.allocator.next_wake().unwrap();
     assert_eq!(s.tick(), "reserve #3: 10 from 11");
-    assert_eq!(
-        s.allocator.next_wake(),
-        None,
-        "nothing to wake for while the store is asked"
-    );
+    assert_eq!(s.allocator.next_wake(), None, "nothing to wake for while the store is asked");
 }
 
 #[test]
@@ -312,11 +270,7 @@ fn a_raise_beyond_what_is_reserved_is_durable_before_it_is_acknowledged() {
     s.want(1, 1);
     s.reserved(1, 1, 11);
     assert_eq!(s.raise(2, 5001), "raise #2 to 5001");
-    assert_eq!(
-        s.take(1),
-        "[2, 3)",
-        "what is held may be issued until the raise is answered"
-    );
+    assert_eq!(s.take(1), "[2, 3)", "what is held may be issued until the raise is answered");
     assert_eq!(s.tell(Event::Raised(AttemptId(2), 5001)), "2 is raised");
     assert_eq!(s.take(1), "short");
     assert_eq!(s.burnt(Burn::Raise), 8);
@@ -331,10 +285,7 @@ fn a_raise_whose_requester_has_gone_still_counts() {
     assert_eq!(s.raise(1, 100), "raise #1 to 100");
     assert_eq!(s.after(TIMEOUT_US).tick(), "1 is late");
     assert_eq!(s.raise(2, 50), "");
-    assert_eq!(
-        s.tell(Event::Raised(AttemptId(1), 100)),
-        "2 would lower 100"
-    );
+    assert_eq!(s.tell(Event::Raised(AttemptId(1), 100)), "2 would lower 100");
 }
 
 #[test]
@@ -410,11 +361,7 @@ fn a_store_that_goes_back_stops_the_sequence() {
 
 #[test]
 fn failures_that_waiting_does_not_mend_stop_the_sequence() {
-    for kind in [
-        FailureKind::Fenced,
-        FailureKind::Invalid,
-        FailureKind::Corrupt,
-    ] {
+    for kind in [FailureKind::Fenced, FailureKind::Invalid, FailureKind::Corrupt] {
         let mut s = Script::opened(BlockLen::Fixed(10), 1);
         s.want(1, 1);
         assert_eq!(s.failed(1, kind), format!("1 is refused: {kind:?}"));
@@ -427,10 +374,7 @@ fn failures_that_waiting_does_not_mend_stop_the_sequence() {
 fn a_sequence_that_does_not_exist_ends() {
     let mut s = Script::new(BlockLen::Auto);
     s.want(1, 1);
-    assert_eq!(
-        s.failed(0, FailureKind::NotFound),
-        "1 is refused: NotFound; ended"
-    );
+    assert_eq!(s.failed(0, FailureKind::NotFound), "1 is refused: NotFound; ended");
     assert_eq!(s.want(2, 1), "2 is refused: NotFound");
 }
 
@@ -460,18 +404,10 @@ fn the_late_in_front_give_way_to_those_behind() {
 fn what_a_crash_may_have_burnt_is_known_at_the_next_start() {
     let mut s = Script::new(BlockLen::Auto);
     s.tick();
-    let record = Record {
-        mark: 1000,
-        spent: 936,
-        ..Record::new(Definition::default())
-    };
+    let record = Record { mark: 1000, spent: 936, ..Record::new(Definition::default()) };
     s.tell(Event::Opened(AttemptId(0), record));
     assert_eq!(s.burnt(Burn::Crash), 64);
-    assert_eq!(
-        s.allocator.observe().last,
-        None,
-        "nobody knows which was the last"
-    );
+    assert_eq!(s.allocator.observe().last, None, "nobody knows which was the last");
 }
 
 #[test]
@@ -498,10 +434,7 @@ fn what_was_taken_from_the_open_cursor_may_go_to_nobody_too() {
     s.reserved(1, 1, 11);
     assert_eq!(s.take(3), "[2, 5)");
     s.tell(Event::Undelivered(Block::new(2, 5).unwrap()));
-    assert_eq!(
-        (s.allocator.observe().tally.issued, s.burnt(Burn::Abandoned)),
-        (1, 3)
-    );
+    assert_eq!((s.allocator.observe().tally.issued, s.burnt(Burn::Abandoned)), (1, 3));
 }
 
 #[test]

@@ -85,13 +85,9 @@ pub(super) fn block_len_schema() -> Schema {
 
 /// 0 to [`ID_MAX`] as a number or a string of digits.
 pub(super) fn to_schema() -> Schema {
-    let text = ObjectBuilder::new()
-        .schema_type(Type::String)
-        .pattern(Some("^[0-9]{1,19}$"));
-    let number = ObjectBuilder::new()
-        .schema_type(Type::Integer)
-        .minimum(Some(0))
-        .maximum(Some(ID_MAX));
+    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[0-9]{1,19}$"));
+    let number =
+        ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).maximum(Some(ID_MAX));
     one_of(
         "Nothing at or below it is issued from then on. At most 9223372036854775807, also as a \
          string.",
@@ -155,10 +151,7 @@ impl IntoResponses for ReadyProblems {
 }
 
 fn problems(statuses: &[u16]) -> BTreeMap<String, RefOr<Response>> {
-    statuses
-        .iter()
-        .map(|status| (status.to_string(), problem(*status).into()))
-        .collect()
+    statuses.iter().map(|status| (status.to_string(), problem(*status).into())).collect()
 }
 
 fn problem(status: u16) -> Response {
@@ -174,9 +167,7 @@ fn problem(status: u16) -> Response {
         .schema(Some(Ref::from_schema_name("Problem")))
         .example(Some(example))
         .build();
-    let response = ResponseBuilder::new()
-        .description(description)
-        .content(PROBLEM_JSON, content);
+    let response = ResponseBuilder::new().description(description).content(PROBLEM_JSON, content);
     if status != 503 {
         return response.build();
     }

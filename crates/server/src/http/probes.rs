@@ -110,9 +110,7 @@ pub(super) async fn metrics(State(context): State<Arc<HttpContext>>) -> Result<R
 )]
 pub(super) async fn openapi() -> Response {
     static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
-        serde_json::to_vec(&super::openapi())
-            .expect("the document is plain data")
-            .into()
+        serde_json::to_vec(&super::openapi()).expect("the document is plain data").into()
     });
     ([(CONTENT_TYPE, "application/json")], DOCUMENT.clone()).into_response()
 }

@@ -146,10 +146,7 @@ impl Problem {
 
     /// The same problem as an answer to "are you ready", which is never anything but 503.
     pub(super) fn not_ready(self) -> Self {
-        Self {
-            status: StatusCode::SERVICE_UNAVAILABLE,
-            ..self
-        }
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, ..self }
     }
 
     fn of(kind: ErrorKind) -> Self {
@@ -182,10 +179,7 @@ const fn title(kind: ErrorKind) -> &'static str {
 
 impl From<ServiceError> for Problem {
     fn from(error: ServiceError) -> Self {
-        Self {
-            detail: error.message,
-            ..Self::of(error.kind)
-        }
+        Self { detail: error.message, ..Self::of(error.kind) }
     }
 }
 

@@ -78,21 +78,12 @@ pub(super) fn query<const N: usize>(
     let mut values = [const { None }; N];
     for (key, value) in pairs {
         let Some(index) = allowed.iter().position(|name| *name == key) else {
-            let known = if N == 0 {
-                "none".to_owned()
-            } else {
-                allowed.join(", ")
-            };
-            let detail = format!(
-                "parameters of this path: {known}; not: {}",
-                key.escape_debug()
-            );
+            let known = if N == 0 { "none".to_owned() } else { allowed.join(", ") };
+            let detail = format!("parameters of this path: {known}; not: {}", key.escape_debug());
             return Err(Problem::invalid(detail));
         };
         if values[index].replace(value).is_some() {
-            return Err(Problem::invalid(format!(
-                "give each parameter once; twice came: {key}"
-            )));
+            return Err(Problem::invalid(format!("give each parameter once; twice came: {key}")));
         }
     }
     Ok(values)
@@ -135,9 +126,7 @@ async fn read(body: Body) -> Result<Bytes, Problem> {
     match tokio::time::timeout(limit, reading).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::body_too_large()),
-        Ok(Err(_)) => Err(Problem::invalid(
-            "the body ended before its end; send it again",
-        )),
+        Ok(Err(_)) => Err(Problem::invalid("the body ended before its end; send it again")),
         Err(_) => Err(Problem::body_too_slow()),
     }
 }
@@ -146,12 +135,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     let Some(Ok(value)) = headers.get(CONTENT_TYPE).map(|value| value.to_str()) else {
         return false;
     };
-    let essence = value
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
+    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence == "application/json"
         || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
@@ -176,11 +160,7 @@ mod tests {
             ("/v1/sequences/next/next", Target::Next, "next"),
             ("/v1/sequences/a//next", Target::Next, "a/"),
             ("/v1/sequences/a/next/", Target::Sequence, "a/next/"),
-            (
-                "/v1/sequences/eu:notes%3Av2",
-                Target::Sequence,
-                "eu:notes:v2",
-            ),
+            ("/v1/sequences/eu:notes%3Av2", Target::Sequence, "eu:notes:v2"),
         ];
         for (path, target, decoded) in cases {
             let (found, encoded) = Target::of(path);
@@ -191,9 +171,7 @@ mod tests {
 
     #[test]
     fn what_is_no_name_is_refused() {
-        for bad in [
-            "", "%", "%2", "%zz", "a%00", "%ff", "a%20b", "a+b", "%2Fa", ".a", "\u{e9}",
-        ] {
+        for bad in ["", "%", "%2", "%zz", "a%00", "%ff", "a%20b", "a+b", "%2Fa", ".a", "\u{e9}"] {
             assert!(name(bad).is_err(), "{bad}");
         }
     }
@@ -207,13 +185,7 @@ mod tests {
         assert_eq!(read("?count").unwrap(), [Some(String::new()), None]);
         let both = [Some("2".to_owned()), Some("a/b".to_owned())];
         assert_eq!(read("?after=a%2Fb&count=2").unwrap(), both);
-        for bad in [
-            "?count=1&count=1",
-            "?cuont=1",
-            "?Count=1",
-            "?count=1&=",
-            "?%ff",
-        ] {
+        for bad in ["?count=1&count=1", "?cuont=1", "?Count=1", "?count=1&=", "?%ff"] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }
@@ -221,25 +193,12 @@ mod tests {
     #[test]
     fn only_json_is_json() {
         let says = |value: &'static str| {
-            is_json(&HeaderMap::from_iter([(
-                CONTENT_TYPE,
-                value.parse().unwrap(),
-            )]))
+            is_json(&HeaderMap::from_iter([(CONTENT_TYPE, value.parse().unwrap())]))
         };
-        for good in [
-            "application/json",
-            "Application/JSON; charset=utf-8",
-            "application/x+json",
-        ] {
+        for good in ["application/json", "Application/JSON; charset=utf-8", "application/x+json"] {
             assert!(says(good), "{good}");
         }
-        for bad in [
-            "",
-            "text/plain",
-            "application/x-www-form-urlencoded",
-            "text/json",
-            "json",
-        ] {
+        for bad in ["", "text/plain", "application/x-www-form-urlencoded", "text/json", "json"] {
             assert!(!says(bad), "{bad}");
         }
         assert!(!is_json(&HeaderMap::new()));

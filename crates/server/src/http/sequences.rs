@@ -35,11 +35,7 @@ const PAGE_LEN: usize = 100;
 
 /// What a name keeps as it is when it stands in a path. Its slashes are encoded: see
 /// [`super::request`].
-const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b':')
-    .remove(b'-');
+const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'_').remove(b':').remove(b'-');
 
 /// Everything below `/v1/sequences/`. One handler, since a name may contain slashes.
 pub(super) async fn dispatch(
@@ -158,19 +154,14 @@ async fn create(
 ) -> Result<Response, Problem> {
     refuse_cross_site(&head.headers)?;
     let [] = query(&head.uri, [])?;
-    let wanted = json::<CreateSequence>(&head.headers, body)
-        .await?
-        .definition()?;
+    let wanted = json::<CreateSequence>(&head.headers, body).await?.definition()?;
     let created = in_time(context, context.service.create(name, wanted)).await?;
     let answer = Json(SequenceInfo::new(&created.info));
     if !created.is_new {
         return Ok(answer.into_response());
     }
     let mut response = (StatusCode::CREATED, answer).into_response();
-    let path = format!(
-        "{SEQUENCES_PREFIX}{}",
-        utf8_percent_encode(name.as_str(), IN_PATH)
-    );
+    let path = format!("{SEQUENCES_PREFIX}{}", utf8_percent_encode(name.as_str(), IN_PATH));
     if let Ok(path) = HeaderValue::try_from(path) {
         response.headers_mut().insert(LOCATION, path);
     }
@@ -198,10 +189,7 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let [after, limit] = query(request.uri(), ["after", "limit"])?;
     let after = after.filter(|after| !after.is_empty());
-    let after = after
-        .map(|after| Name::new(&after))
-        .transpose()
-        .map_err(Problem::invalid)?;
+    let after = after.map(|after| Name::new(&after)).transpose().map_err(Problem::invalid)?;
     let limit = limit.map_or(Ok(PAGE_LEN), |text| page_len(&text))?;
     // One more than asked for shows whether there is a next page.
     let infos = in_time(&context, context.service.list(after.as_ref(), limit + 1)).await?;
@@ -209,20 +197,14 @@ pub(super) async fn list(
     let sequences: Vec<_> = infos.iter().take(limit).map(SequenceInfo::new).collect();
     let last = infos.iter().take(limit).next_back().filter(|_| !is_last);
     let next_after = last.map(|info| info.name.to_string());
-    Ok(Json(SequencePage {
-        sequences,
-        next_after,
-    })
-    .into_response())
+    Ok(Json(SequencePage { sequences, next_after }).into_response())
 }
 
 fn page_len(text: &str) -> Result<usize, Problem> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse() {
         Ok(limit) if digits && (1..=LIST_PAGE_MAX).contains(&limit) => Ok(limit),
-        _ => Err(Problem::invalid(format!(
-            "a limit is a whole number from 1 to {LIST_PAGE_MAX}"
-        ))),
+        _ => Err(Problem::invalid(format!("a limit is a whole number from 1 to {LIST_PAGE_MAX}"))),
     }
 }
 

@@ -223,10 +223,7 @@ pub(super) struct Raised {
 impl Raised {
     pub(super) fn new(name: &Name, to: u64) -> Self {
         let next = (to < ID_MAX).then(|| (to + 1).to_string());
-        Self {
-            sequence: name.to_string(),
-            next,
-        }
+        Self { sequence: name.to_string(), next }
     }
 }
 
@@ -349,11 +346,7 @@ mod tests {
             (9_223_372_036_854_775_807.0, "292 billion years"),
         ];
         for (seconds, told) in cases {
-            assert_eq!(
-                for_people(Duration::from_secs_f64(seconds)),
-                told,
-                "{seconds}"
-            );
+            assert_eq!(for_people(Duration::from_secs_f64(seconds)), told, "{seconds}");
         }
         assert_eq!(for_people(Duration::MAX), "585 billion years");
     }
@@ -362,22 +355,11 @@ mod tests {
     fn a_numeral_is_a_string_or_a_whole_number() {
         let read = |text: &str| serde_json::from_str::<Numeral>(text).map(|numeral| numeral.0);
         assert_eq!(read("\"7\"").unwrap(), "7");
-        assert_eq!(
-            read("18446744073709551615").unwrap(),
-            "18446744073709551615"
-        );
+        assert_eq!(read("18446744073709551615").unwrap(), "18446744073709551615");
         assert_eq!(read("-1").unwrap(), "-1");
         assert_eq!(read("5e3").unwrap(), "5000");
         assert_eq!(read("1000000000000.0").unwrap(), "1000000000000");
-        for bad in [
-            "1.5",
-            "1e30",
-            "true",
-            "null",
-            "[1]",
-            "{}",
-            "1000000000000000000000000000000",
-        ] {
+        for bad in ["1.5", "1e30", "true", "null", "[1]", "{}", "1000000000000000000000000000000"] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

@@ -94,10 +94,7 @@ pub struct CommandError {
 
 impl CommandError {
     fn invalid(message: impl Into<String>) -> Self {
-        Self {
-            kind: ErrorKind::Invalid,
-            message: message.into(),
-        }
+        Self { kind: ErrorKind::Invalid, message: message.into() }
     }
 
     fn syntax() -> Self {
@@ -154,18 +151,8 @@ const fn spec(
     last_key: i64,
     verb: Verb,
 ) -> Spec {
-    let keys = if last_key == 0 {
-        (0, 0, 0)
-    } else {
-        (1, last_key, 1)
-    };
-    Spec {
-        name,
-        arity,
-        flags,
-        keys,
-        verb,
-    }
+    let keys = if last_key == 0 { (0, 0, 0) } else { (1, last_key, 1) };
+    Spec { name, arity, flags, keys, verb }
 }
 
 const WRITE: &[&str] = &["write", "denyoom", "fast"];
@@ -190,13 +177,7 @@ pub const SPECS: [Spec; 24] = [
     spec("auth", -2, PLAIN, 0, Verb::Auth),
     spec("client", -2, PLAIN, 0, Verb::Client),
     spec("command", -1, PLAIN, 0, Verb::Command),
-    spec(
-        "config",
-        -2,
-        &["admin", "loading", "stale"],
-        0,
-        Verb::Config,
-    ),
+    spec("config", -2, &["admin", "loading", "stale"], 0, Verb::Config),
     spec("info", -1, &["loading", "stale"], 0, Verb::Info),
     spec("select", 2, PLAIN, 0, Verb::Select),
     spec("reset", 1, PLAIN, 0, Verb::Reset),
@@ -251,9 +232,7 @@ const FORBIDDEN: [&str; 35] = [
 /// [`CommandError`] for an unknown or forbidden command, or wrong arguments.
 pub fn parse<'a>(frame: &'a [u8], args: &'a Args) -> Option<Result<Command<'a>, CommandError>> {
     let name = args.get(frame, 0)?;
-    let Some(spec) = SPECS
-        .iter()
-        .find(|spec| name.eq_ignore_ascii_case(spec.name.as_bytes()))
+    let Some(spec) = SPECS.iter().find(|spec| name.eq_ignore_ascii_case(spec.name.as_bytes()))
     else {
         return Some(Err(not_known(name, frame, args)));
     };
@@ -276,25 +255,16 @@ pub fn is_incr<'a>(frame: &'a [u8], args: &'a Args) -> Option<&'a [u8]> {
 }
 
 fn not_known(name: &[u8], frame: &[u8], args: &Args) -> CommandError {
-    if FORBIDDEN
-        .iter()
-        .any(|word| name.eq_ignore_ascii_case(word.as_bytes()))
-    {
+    if FORBIDDEN.iter().any(|word| name.eq_ignore_ascii_case(word.as_bytes())) {
         let message = format!(
             "{} is refused: a sequence only moves forward and is never erased, since an ID could \
              come twice",
             name.escape_ascii().to_string().to_uppercase()
         );
-        return CommandError {
-            kind: ErrorKind::Forbidden,
-            message,
-        };
+        return CommandError { kind: ErrorKind::Forbidden, message };
     }
     let shown = |text: &[u8]| text[..text.len().min(128)].escape_ascii().to_string();
-    let mut message = format!(
-        "unknown command '{}', with args beginning with: ",
-        shown(name)
-    );
+    let mut message = format!("unknown command '{}', with args beginning with: ", shown(name));
     for arg in args.iter(frame).skip(1).take(4) {
         message.push_str(&format!("'{}' ", shown(arg)));
     }
@@ -324,9 +294,7 @@ fn parse_arguments(verb: Verb, rest: Vec<&[u8]>) -> Result<Command<'_>, CommandE
         (Verb::Ping, &[]) => Command::Ping(None),
         (Verb::Ping, &[text]) => Command::Ping(Some(text)),
         (Verb::Ping, _) => {
-            return Err(CommandError::invalid(
-                "wrong number of arguments for 'ping' command",
-            ));
+            return Err(CommandError::invalid("wrong number of arguments for 'ping' command"));
         }
         (Verb::Echo, &[text]) => Command::Echo(text),
         (Verb::Hello, options) => Command::Hello(hello(options)?),
@@ -375,16 +343,9 @@ fn raise_to(text: &[u8]) -> Result<u64, CommandError> {
 }
 
 fn scan<'a>(cursor: &[u8], options: &[&'a [u8]]) -> Result<Scan<'a>, CommandError> {
-    let cursor = std::str::from_utf8(cursor)
-        .ok()
-        .and_then(|c| c.parse().ok());
+    let cursor = std::str::from_utf8(cursor).ok().and_then(|c| c.parse().ok());
     let cursor = cursor.ok_or_else(|| CommandError::invalid("invalid cursor"))?;
-    let mut scan = Scan {
-        cursor,
-        pattern: None,
-        count: 10,
-        other_type: false,
-    };
+    let mut scan = Scan { cursor, pattern: None, count: 10, other_type: false };
     for option in options.chunks(2) {
         let &[word, value] = option else {
             return Err(CommandError::syntax());
@@ -403,11 +364,7 @@ fn scan<'a>(cursor: &[u8], options: &[&'a [u8]]) -> Result<Scan<'a>, CommandErro
 }
 
 fn hello<'a>(options: &[&'a [u8]]) -> Result<Hello<'a>, CommandError> {
-    let mut hello = Hello {
-        version: None,
-        auth: false,
-        name: None,
-    };
+    let mut hello = Hello { version: None, auth: false, name: None };
     let Some((version, mut rest)) = options.split_first() else {
         return Ok(hello);
     };
@@ -441,9 +398,7 @@ mod tests {
         let mut args = Args::default();
         frame::parse(&frame, &mut args).unwrap().unwrap();
         let command = parse(&frame, &args).unwrap();
-        command
-            .map(drop)
-            .map_err(|error| (error.kind, error.message))
+        command.map(drop).map_err(|error| (error.kind, error.message))
     }
 
     fn check(line: &str, expected: Command<'_>) {
@@ -462,18 +417,9 @@ mod tests {
         check("next notes count 10", Command::Next(b"notes", ten));
         check("SET notes 5000", Command::Set(b"notes", 5000));
         check("select 0", Command::Select(Some(0)));
-        let scan = Scan {
-            cursor: 7,
-            pattern: Some(b"a*"),
-            count: 5,
-            other_type: false,
-        };
+        let scan = Scan { cursor: 7, pattern: Some(b"a*"), count: 5, other_type: false };
         check("SCAN 7 MATCH a* COUNT 5 TYPE string", Command::Scan(scan));
-        let hello = Hello {
-            version: Some(3),
-            auth: false,
-            name: Some(b"me"),
-        };
+        let hello = Hello { version: Some(3), auth: false, name: Some(b"me") };
         check("HELLO 3 SETNAME me", Command::Hello(hello));
     }
 
@@ -481,31 +427,15 @@ mod tests {
     fn what_is_wrong_is_said() {
         for (line, kind, part) in [
             ("FOO a b", ErrorKind::Invalid, "unknown command 'FOO'"),
-            (
-                "incr",
-                ErrorKind::Invalid,
-                "wrong number of arguments for 'incr'",
-            ),
-            (
-                "incr a b",
-                ErrorKind::Invalid,
-                "wrong number of arguments for 'incr'",
-            ),
+            ("incr", ErrorKind::Invalid, "wrong number of arguments for 'incr'"),
+            ("incr a b", ErrorKind::Invalid, "wrong number of arguments for 'incr'"),
             ("incrby a 0", ErrorKind::Invalid, "only moves forward"),
             ("incrby a -1", ErrorKind::Invalid, "only moves forward"),
             ("incrby a x", ErrorKind::Invalid, "not an integer"),
             ("incrby a 1000001", ErrorKind::TooLarge, "at most 1000000"),
-            (
-                "incrby a 1000000000000000000000000000000",
-                ErrorKind::Invalid,
-                "out of range",
-            ),
+            ("incrby a 1000000000000000000000000000000", ErrorKind::Invalid, "out of range"),
             ("next a count", ErrorKind::Invalid, "syntax"),
-            (
-                "set a -5",
-                ErrorKind::Invalid,
-                "not an integer or out of range",
-            ),
+            ("set a -5", ErrorKind::Invalid, "not an integer or out of range"),
             ("set a 5 NX", ErrorKind::Invalid, "no options"),
             ("del a", ErrorKind::Forbidden, "DEL is refused"),
             ("flushall", ErrorKind::Forbidden, "FLUSHALL is refused"),

@@ -68,14 +68,8 @@ pub async fn serve(
 ) {
     let client = Client::new(id, stream.peer_addr().ok());
     let reply = Reply::default();
-    let mut connection = Connection {
-        context,
-        stream,
-        reply,
-        client,
-        last: None,
-        transaction: None,
-    };
+    let mut connection =
+        Connection { context, stream, reply, client, last: None, transaction: None };
     // `Err` says that nobody is there to be told anything.
     drop(connection.run(stopping).await);
 }
@@ -331,10 +325,7 @@ impl Connection {
 
     /// The sequence `name` if it is open, by memory if it was asked last.
     fn remembered(&mut self, name: &[u8]) -> Option<&Sequence> {
-        let known = self
-            .last
-            .as_ref()
-            .is_some_and(|s| s.name().as_str().as_bytes() == name);
+        let known = self.last.as_ref().is_some_and(|s| s.name().as_str().as_bytes() == name);
         if !known {
             self.last = self.context.service.opened(std::str::from_utf8(name).ok()?);
         }
@@ -375,8 +366,7 @@ impl Connection {
     }
 
     async fn write_ids(&mut self, block: Block) -> Result<(), Gone> {
-        self.reply
-            .array(usize::try_from(block.len()).unwrap_or(usize::MAX));
+        self.reply.array(usize::try_from(block.len()).unwrap_or(usize::MAX));
         let mut rest = Some(block);
         while let Some(block) = rest {
             let piece = block.len().min(RESP_IDS_PER_WRITE);
@@ -427,10 +417,7 @@ impl Connection {
         if written < bytes.len() {
             let rest = self.stream.write_all(&bytes[written..]);
             let limit = Duration::from_secs(WRITE_TIMEOUT_SECONDS);
-            tokio::time::timeout(limit, rest)
-                .await
-                .map_err(|_| Gone)?
-                .map_err(|_| Gone)?;
+            tokio::time::timeout(limit, rest).await.map_err(|_| Gone)?.map_err(|_| Gone)?;
         }
         self.reply.clear();
         Ok(())
@@ -445,9 +432,7 @@ fn checked(name: &[u8]) -> Result<Name, ServiceError> {
 /// answers to one run fit into one write.
 fn run_len(input: &[u8], used: usize) -> u64 {
     let (first, rest) = input.split_at(used);
-    let more = rest
-        .chunks_exact(used)
-        .take(RESP_IDS_PER_WRITE as usize - 1);
+    let more = rest.chunks_exact(used).take(RESP_IDS_PER_WRITE as usize - 1);
     1 + more.take_while(|frame| *frame == first).count() as u64
 }
 

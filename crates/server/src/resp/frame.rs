@@ -54,11 +54,7 @@ impl Args {
     /// Argument `index`, of a command that starts at `frame[0]`.
     pub fn get<'a>(&'a self, frame: &'a [u8], index: usize) -> Option<&'a [u8]> {
         let (start, end) = *self.places.get(index)?;
-        let text = if self.unquoted.is_empty() {
-            frame
-        } else {
-            &self.unquoted
-        };
+        let text = if self.unquoted.is_empty() { frame } else { &self.unquoted };
         text.get(start..end)
     }
 
@@ -124,11 +120,7 @@ fn parse_array(bytes: &[u8], args: &mut Args) -> Result<Option<usize>, FrameErro
 }
 
 fn incomplete(at: usize) -> Result<Option<usize>, FrameError> {
-    if at > RESP_COMMAND_LEN_MAX {
-        Err(FrameError::TooLong)
-    } else {
-        Ok(None)
-    }
+    if at > RESP_COMMAND_LEN_MAX { Err(FrameError::TooLong) } else { Ok(None) }
 }
 
 /// Reads the number of the line at `at`, whose first byte says what it counts, and returns it with
@@ -140,11 +132,7 @@ fn parse_header(
 ) -> Result<Option<(i64, usize)>, FrameError> {
     let line = &bytes[at + 1..bytes.len().min(at + HEADER_LEN_MAX)];
     let Some(len) = memchr::memchr(b'\r', line) else {
-        return if line.len() + 1 < HEADER_LEN_MAX {
-            Ok(None)
-        } else {
-            Err(error)
-        };
+        return if line.len() + 1 < HEADER_LEN_MAX { Ok(None) } else { Err(error) };
     };
     match bytes.get(at + 1 + len + 1) {
         None => Ok(None),
@@ -161,9 +149,7 @@ pub fn parse_integer(text: &[u8]) -> Option<i64> {
     let digits = text.strip_prefix(b"-").unwrap_or(text);
     // 18 digits fit without a check; longer ones take the careful way.
     if digits.is_empty() || digits.len() > 18 {
-        let text = std::str::from_utf8(text)
-            .ok()
-            .filter(|t| !t.starts_with('+'))?;
+        let text = std::str::from_utf8(text).ok().filter(|t| !t.starts_with('+'))?;
         return text.parse().ok();
     }
     let mut number = 0_i64;
@@ -173,22 +159,14 @@ pub fn parse_integer(text: &[u8]) -> Option<i64> {
         }
         number = number * 10 + i64::from(digit - b'0');
     }
-    Some(if digits.len() < text.len() {
-        -number
-    } else {
-        number
-    })
+    Some(if digits.len() < text.len() { -number } else { number })
 }
 
 fn parse_inline(bytes: &[u8], args: &mut Args) -> Result<Option<usize>, FrameError> {
     let window = &bytes[..bytes.len().min(RESP_INLINE_LEN_MAX)];
     let Some(end) = memchr::memchr(b'\n', window) else {
         let full = window.len() == RESP_INLINE_LEN_MAX;
-        return if full {
-            Err(FrameError::InlineTooLong)
-        } else {
-            Ok(None)
-        };
+        return if full { Err(FrameError::InlineTooLong) } else { Ok(None) };
     };
     let line = window[..end].strip_suffix(b"\r").unwrap_or(&window[..end]);
     split_inline(line, args)?;
@@ -244,11 +222,7 @@ fn unquote<'a>(text: &'a [u8], out: &mut Vec<u8>) -> Result<&'a [u8], FrameError
             _ => out.push(byte),
         }
     }
-    if quote.is_some() {
-        Err(FrameError::Quotes)
-    } else {
-        Ok(&[])
-    }
+    if quote.is_some() { Err(FrameError::Quotes) } else { Ok(&[]) }
 }
 
 /// The byte that an escape in double quotes stands for, and the length of the escape after `\`.
@@ -276,17 +250,11 @@ impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ArrayLength => {
-                write!(
-                    f,
-                    "invalid multibulk length; at most {RESP_ARGS_MAX} arguments"
-                )
+                write!(f, "invalid multibulk length; at most {RESP_ARGS_MAX} arguments")
             }
             Self::NoBulk(byte) => write!(f, "expected '$', got '{}'", byte.escape_ascii()),
             Self::BulkLength => {
-                write!(
-                    f,
-                    "invalid bulk length; an argument has at most {RESP_ARG_LEN_MAX} bytes"
-                )
+                write!(f, "invalid bulk length; an argument has at most {RESP_ARG_LEN_MAX} bytes")
             }
             Self::NoLineEnd => f.write_str("a bulk string is longer than its length says"),
             Self::InlineTooLong => f.write_str("too big inline request"),
@@ -317,13 +285,7 @@ mod tests {
 
     fn ok(bytes: &[u8]) -> (usize, Vec<String>) {
         let (used, words) = words(bytes).unwrap().unwrap();
-        (
-            used,
-            words
-                .into_iter()
-                .map(|w| String::from_utf8(w).unwrap())
-                .collect(),
-        )
+        (used, words.into_iter().map(|w| String::from_utf8(w).unwrap()).collect())
     }
 
     #[test]
@@ -340,10 +302,7 @@ mod tests {
         assert_eq!(ok(b"PING\r\n"), (6, vec!["PING".into()]));
         assert_eq!(ok(b"\r\n"), (2, vec![]));
         assert_eq!(ok(b"  INCR   notes \n").1, ["INCR", "notes"]);
-        assert_eq!(
-            ok(b"ECHO \"a \\\"b\\x41\\n\" 'c \\' d'\r\n").1,
-            ["ECHO", "a \"bA\n", "c ' d"]
-        );
+        assert_eq!(ok(b"ECHO \"a \\\"b\\x41\\n\" 'c \\' d'\r\n").1, ["ECHO", "a \"bA\n", "c ' d"]);
         assert_eq!(ok(b"'' a \"\"\r\n").1, ["", "a", ""]);
         assert_eq!(words(b"ECHO \"a\r\n"), Err(FrameError::Quotes));
         assert_eq!(words(b"ECHO \"a\"b\r\n"), Err(FrameError::Quotes));
@@ -380,10 +339,7 @@ mod tests {
             assert_eq!(words(bytes), Err(error), "{}", bytes.escape_ascii());
         }
         assert_eq!(words(&[b'*'; HEADER_LEN_MAX]), Err(FrameError::ArrayLength));
-        assert_eq!(
-            words(&[b'1'; RESP_INLINE_LEN_MAX]),
-            Err(FrameError::InlineTooLong)
-        );
+        assert_eq!(words(&[b'1'; RESP_INLINE_LEN_MAX]), Err(FrameError::InlineTooLong));
     }
 
     #[test]
@@ -403,16 +359,7 @@ mod tests {
         for number in [0, 1, -1, 42, i64::MAX, i64::MIN, 999_999_999_999_999_999] {
             assert_eq!(parse_integer(number.to_string().as_bytes()), Some(number));
         }
-        for bad in [
-            "",
-            "-",
-            "+1",
-            "1 ",
-            "1.5",
-            "9223372036854775808",
-            "--1",
-            "1e3",
-        ] {
+        for bad in ["", "-", "+1", "1 ", "1.5", "9223372036854775808", "--1", "1e3"] {
             assert_eq!(parse_integer(bad.as_bytes()), None, "{bad}");
         }
         assert_eq!(parse_integer(&b"9".repeat(31)), None);

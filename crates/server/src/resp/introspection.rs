@@ -46,8 +46,7 @@ impl Client {
         format!(
             "id={} addr={} name={} db=0 resp={} lib-name={} lib-ver={}",
             self.id,
-            self.addr
-                .map_or_else(|| "?".to_owned(), |addr| addr.to_string()),
+            self.addr.map_or_else(|| "?".to_owned(), |addr| addr.to_string()),
             self.name,
             if resp3 { 3 } else { 2 },
             self.library,
@@ -85,9 +84,7 @@ pub(crate) fn answer(
         Command::Info(sections) => reply.verbatim(&info(context, &sections)),
         Command::Select(Some(0)) => reply.ok(),
         Command::Select(_) => {
-            return Err(ServiceError::invalid(
-                "DB index is out of range; there is only 0",
-            ));
+            return Err(ServiceError::invalid("DB index is out of range; there is only 0"));
         }
         other => unreachable!("{other:?} is answered elsewhere"),
     }
@@ -104,10 +101,7 @@ fn hello(client: &mut Client, reply: &mut Reply, asked: &Hello<'_>) -> Result<()
     match asked.version {
         Some(2 | 3) | None => {}
         Some(_) => {
-            reply.error(
-                "NOPROTO",
-                "unsupported protocol version; 2 and 3 are spoken",
-            );
+            reply.error("NOPROTO", "unsupported protocol version; 2 and 3 are spoken");
             return Ok(());
         }
     }
@@ -121,10 +115,7 @@ fn hello(client: &mut Client, reply: &mut Reply, asked: &Hello<'_>) -> Result<()
         reply.resp3 = version == 3;
     }
     reply.map(7);
-    for (key, value) in [
-        ("server", "ticketd"),
-        ("version", env!("CARGO_PKG_VERSION")),
-    ] {
+    for (key, value) in [("server", "ticketd"), ("version", env!("CARGO_PKG_VERSION"))] {
         reply.bulk(key);
         reply.bulk(value);
     }
@@ -170,9 +161,7 @@ fn client_command(
                 b"lib-name" => client.library = client_name(value)?,
                 b"lib-ver" => client.library_version = client_name(value)?,
                 _ => {
-                    return Err(ServiceError::invalid(
-                        "Unrecognized option for CLIENT SETINFO",
-                    ));
+                    return Err(ServiceError::invalid("Unrecognized option for CLIENT SETINFO"));
                 }
             }
             reply.ok();
@@ -199,11 +188,8 @@ fn command_command(reply: &mut Reply, args: &[&[u8]]) -> Result<(), ServiceError
         SPECS.iter().for_each(|spec| describe(reply, spec));
         return Ok(());
     };
-    let known = |name: &&[u8]| {
-        SPECS
-            .iter()
-            .find(|spec| name.eq_ignore_ascii_case(spec.name.as_bytes()))
-    };
+    let known =
+        |name: &&[u8]| SPECS.iter().find(|spec| name.eq_ignore_ascii_case(spec.name.as_bytes()));
     match word.to_ascii_lowercase().as_slice() {
         b"count" => reply.integer(SPECS.len() as u64),
         b"docs" => reply.map(0),
@@ -253,9 +239,7 @@ fn config_get(context: &RespContext, reply: &mut Reply, patterns: &[&[u8]]) {
         ("timeout", "0".to_owned()),
     ];
     let asked = |name: &str| {
-        patterns
-            .iter()
-            .any(|p| glob::matches(&p.to_ascii_lowercase(), name.as_bytes()))
+        patterns.iter().any(|p| glob::matches(&p.to_ascii_lowercase(), name.as_bytes()))
     };
     let found: Vec<_> = settings.iter().filter(|(name, _)| asked(name)).collect();
     reply.map(found.len());
@@ -271,9 +255,7 @@ fn info(context: &RespContext, sections: &[&[u8]]) -> String {
         sections.is_empty()
             || sections.iter().any(|s| {
                 s.eq_ignore_ascii_case(section.as_bytes())
-                    || all
-                        .iter()
-                        .any(|word| s.eq_ignore_ascii_case(word.as_bytes()))
+                    || all.iter().any(|word| s.eq_ignore_ascii_case(word.as_bytes()))
             })
     };
     let service = &context.service;
@@ -283,10 +265,7 @@ fn info(context: &RespContext, sections: &[&[u8]]) -> String {
         ("redis_mode", "standalone".to_owned()),
         ("ticketd_version", env!("CARGO_PKG_VERSION").to_owned()),
         ("process_id", std::process::id().to_string()),
-        (
-            "uptime_in_seconds",
-            service.clock().uptime().as_secs().to_string(),
-        ),
+        ("uptime_in_seconds", service.clock().uptime().as_secs().to_string()),
         ("resp_addr", context.resp_addr.clone()),
         ("http_addr", context.http_addr.clone()),
     ];
@@ -303,14 +282,8 @@ fn info(context: &RespContext, sections: &[&[u8]]) -> String {
         ("total_connections_received", traffic.total().to_string()),
         ("rejected_connections", traffic.refused_total().to_string()),
     ];
-    let replication = vec![
-        ("role", "master".to_owned()),
-        ("connected_slaves", "0".to_owned()),
-    ];
-    let keyspace = vec![(
-        "db0",
-        format!("keys={},expires=0,avg_ttl=0", store.sequences),
-    )];
+    let replication = vec![("role", "master".to_owned()), ("connected_slaves", "0".to_owned())];
+    let keyspace = vec![("db0", format!("keys={},expires=0,avg_ttl=0", store.sequences))];
     let mut text = String::with_capacity(RESP_WRITE_LEN / 32);
     for (section, lines) in [
         ("Server", server),

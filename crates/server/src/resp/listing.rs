@@ -22,10 +22,7 @@ pub(crate) async fn keys(service: &Service, pattern: &[u8]) -> Result<Vec<Name>,
             return Ok(found);
         };
         after = Some(last.clone());
-        found.extend(
-            page.into_iter()
-                .filter(|n| glob::matches(pattern, n.as_str().as_bytes())),
-        );
+        found.extend(page.into_iter().filter(|n| glob::matches(pattern, n.as_str().as_bytes())));
     }
 }
 
@@ -42,9 +39,7 @@ pub(crate) async fn scan(
     let mut after = None;
     let count = scan.count.clamp(SCAN_PAGE_MIN, LIST_PAGE_MAX);
     while passed < scan.cursor {
-        let skip = usize::try_from(scan.cursor - passed)
-            .unwrap_or(usize::MAX)
-            .min(LIST_PAGE_MAX);
+        let skip = usize::try_from(scan.cursor - passed).unwrap_or(usize::MAX).min(LIST_PAGE_MAX);
         let page = service.names(after.as_ref(), skip).await?;
         let Some(last) = page.last() else {
             return Ok((0, Vec::new()));
@@ -53,11 +48,7 @@ pub(crate) async fn scan(
         after = Some(last.clone());
     }
     let mut page = service.names(after.as_ref(), count).await?;
-    let next = if page.len() < count {
-        0
-    } else {
-        passed + page.len() as u64
-    };
+    let next = if page.len() < count { 0 } else { passed + page.len() as u64 };
     let pattern = scan.pattern.unwrap_or(b"*");
     page.retain(|name| !scan.other_type && glob::matches(pattern, name.as_str().as_bytes()));
     Ok((next, page))

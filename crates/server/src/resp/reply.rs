@@ -38,9 +38,7 @@ impl Reply {
         self.bytes.extend_from_slice(prefix.as_bytes());
         self.bytes.push(b' ');
         // A line break would let a client believe that the answer ends here.
-        let message = message
-            .bytes()
-            .map(|b| if b == b'\r' || b == b'\n' { b' ' } else { b });
+        let message = message.bytes().map(|b| if b == b'\r' || b == b'\n' { b' ' } else { b });
         self.bytes.extend(message);
         self.bytes.extend_from_slice(b"\r\n");
     }
@@ -90,8 +88,7 @@ impl Reply {
 
     /// Nothing.
     pub fn null(&mut self) {
-        self.bytes
-            .extend_from_slice(if self.resp3 { b"_\r\n" } else { b"$-1\r\n" });
+        self.bytes.extend_from_slice(if self.resp3 { b"_\r\n" } else { b"$-1\r\n" });
     }
 
     /// `len` answers follow.
@@ -120,10 +117,7 @@ mod tests {
     use super::*;
 
     fn written(resp3: bool, write: impl Fn(&mut Reply)) -> String {
-        let mut reply = Reply {
-            resp3,
-            ..Reply::default()
-        };
+        let mut reply = Reply { resp3, ..Reply::default() };
         write(&mut reply);
         String::from_utf8(reply.bytes().to_vec()).unwrap()
     }
@@ -151,9 +145,6 @@ mod tests {
 
     #[test]
     fn an_error_is_one_line_whatever_is_in_it() {
-        assert_eq!(
-            written(false, |r| r.error("ERR", "a\r\n+OK\nb")),
-            "-ERR a  +OK b\r\n"
-        );
+        assert_eq!(written(false, |r| r.error("ERR", "a\r\n+OK\nb")), "-ERR a  +OK b\r\n");
     }
 }

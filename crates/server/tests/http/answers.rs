@@ -24,14 +24,8 @@ async fn next_answers_to_the_letter_of_the_contract_and_in_order() {
         (&one["count"], &one["first"], &one["last"]),
         (&json!(1), &json!("111"), &json!("111"))
     );
-    let other = server
-        .post("/v1/sequences/tasks/next?count=1000000")
-        .await
-        .value();
-    assert_eq!(
-        (&other["first"], &other["last"]),
-        (&json!("1"), &json!("1000000"))
-    );
+    let other = server.post("/v1/sequences/tasks/next?count=1000000").await.value();
+    assert_eq!((&other["first"], &other["last"]), (&json!("1"), &json!("1000000")));
 }
 
 #[tokio::test]
@@ -43,10 +37,7 @@ async fn names_work_encoded_and_as_they_are() {
         assert_eq!(ids["sequence"], "a/b", "{path}");
         assert_eq!(ids["first"], (n + 1).to_string(), "{path}");
     }
-    let ids = server
-        .post("/v1/sequences/eu:notes.v2_x-y/next")
-        .await
-        .value();
+    let ids = server.post("/v1/sequences/eu:notes.v2_x-y/next").await.value();
     assert_eq!(ids["sequence"], "eu:notes.v2_x-y");
 }
 
@@ -54,39 +45,20 @@ async fn names_work_encoded_and_as_they_are() {
 async fn a_name_that_ends_like_an_endpoint_is_reached_by_encoding_its_slash() {
     let server = Server::start().await;
     let made = server.json("PUT", "/v1/sequences/a%2Fnext", "").await;
-    assert_eq!(
-        (made.status, made.header("location")),
-        (201, Some("/v1/sequences/a%2Fnext"))
-    );
-    assert_eq!(
-        server.get("/v1/sequences/a%2Fnext").await.value()["sequence"],
-        "a/next"
-    );
+    assert_eq!((made.status, made.header("location")), (201, Some("/v1/sequences/a%2Fnext")));
+    assert_eq!(server.get("/v1/sequences/a%2Fnext").await.value()["sequence"], "a/next");
     for path in ["/v1/sequences/a%2Fnext/next", "/v1/sequences/a/next/next"] {
-        assert_eq!(
-            server.post(path).await.value()["sequence"],
-            "a/next",
-            "{path}"
-        );
+        assert_eq!(server.post(path).await.value()["sequence"], "a/next", "{path}");
     }
     // As it stands, it is the next of `a`, and that cannot be looked at.
     let reply = server.get("/v1/sequences/a/next").await;
     reply.problem(405, "wrong-method", "invalid");
     assert_eq!(reply.header("allow"), Some("POST"));
-    server
-        .get("/v1/sequences/a")
-        .await
-        .problem(404, "not-found", "not-found");
+    server.get("/v1/sequences/a").await.problem(404, "not-found", "not-found");
     for name in ["next", "raise"] {
-        let ids = server
-            .post(&format!("/v1/sequences/{name}/next"))
-            .await
-            .value();
+        let ids = server.post(&format!("/v1/sequences/{name}/next")).await.value();
         assert_eq!(ids["sequence"], *name);
-        assert_eq!(
-            server.get(&format!("/v1/sequences/{name}")).await.value()["sequence"],
-            *name
-        );
+        assert_eq!(server.get(&format!("/v1/sequences/{name}")).await.value()["sequence"], *name);
     }
 }
 
@@ -104,10 +76,7 @@ async fn a_raise_moves_forward_only() {
     let lower = server.json("POST", path, r#"{"to":"5000"}"#).await;
     assert!(lower.problem(409, "conflict", "conflict").contains("5002"));
     let again = server.json("POST", path, r#"{"to":5001}"#).await;
-    assert_eq!(
-        (again.status, &again.value()["next"]),
-        (200, &json!("5002"))
-    );
+    assert_eq!((again.status, &again.value()["next"]), (200, &json!("5002")));
     let next = server.post("/v1/sequences/notes/next").await.value();
     assert_eq!(next["first"], "5002");
 }
@@ -116,29 +85,14 @@ async fn a_raise_moves_forward_only() {
 async fn the_last_id_is_issued_and_the_next_request_is_told_that_it_is_exhausted() {
     let server = Server::start().await;
     let path = "/v1/sequences/notes/raise";
-    let raised = server
-        .json("POST", path, r#"{"to":"9223372036854775806"}"#)
-        .await
-        .value();
+    let raised = server.json("POST", path, r#"{"to":"9223372036854775806"}"#).await.value();
     assert_eq!(raised["next"], LAST_ID);
-    server
-        .post("/v1/sequences/notes/next?count=2")
-        .await
-        .problem(410, "exhausted", "exhausted");
+    server.post("/v1/sequences/notes/next?count=2").await.problem(410, "exhausted", "exhausted");
     let last = server.post("/v1/sequences/notes/next").await.value();
-    assert_eq!(
-        (&last["first"], &last["last"]),
-        (&json!(LAST_ID), &json!(LAST_ID))
-    );
-    server
-        .post("/v1/sequences/notes/next")
-        .await
-        .problem(410, "exhausted", "exhausted");
+    assert_eq!((&last["first"], &last["last"]), (&json!(LAST_ID), &json!(LAST_ID)));
+    server.post("/v1/sequences/notes/next").await.problem(410, "exhausted", "exhausted");
     let info = server.get("/v1/sequences/notes").await.value();
-    assert_eq!(
-        (&info["left"], &info["last"]),
-        (&json!("0"), &json!(LAST_ID))
-    );
+    assert_eq!((&info["left"], &info["last"]), (&json!("0"), &json!(LAST_ID)));
     let all = json!({ "to": LAST_ID }).to_string();
     let raised = server.json("POST", path, &all).await.value();
     assert_eq!(raised["next"], Value::Null);
@@ -147,61 +101,30 @@ async fn the_last_id_is_issued_and_the_next_request_is_told_that_it_is_exhausted
 #[tokio::test]
 async fn a_sequence_is_created_once_and_the_same_definition_again_is_no_error() {
     let server = Server::start().await;
-    let made = server
-        .json(
-            "PUT",
-            "/v1/sequences/a",
-            r#"{"kind":"ticket","block_len":500}"#,
-        )
-        .await;
-    assert_eq!(
-        (made.status, made.header("location")),
-        (201, Some("/v1/sequences/a"))
-    );
+    let made = server.json("PUT", "/v1/sequences/a", r#"{"kind":"ticket","block_len":500}"#).await;
+    assert_eq!((made.status, made.header("location")), (201, Some("/v1/sequences/a")));
     assert_eq!(made.value()["block_len"], "500");
     for same in [r#"{"block_len":"500"}"#, r#"{"block_len":500,"kind":null}"#] {
         let again = server.json("PUT", "/v1/sequences/a", same).await;
-        assert_eq!(
-            (again.status, again.header("location")),
-            (200, None),
-            "{same}"
-        );
+        assert_eq!((again.status, again.header("location")), (200, None), "{same}");
         assert_eq!(again.value()["block_len"], "500");
     }
-    for other in [
-        r#"{"block_len":"501"}"#,
-        r#"{"block_len":"auto"}"#,
-        "{}",
-        "",
-    ] {
+    for other in [r#"{"block_len":"501"}"#, r#"{"block_len":"auto"}"#, "{}", ""] {
         let reply = server.json("PUT", "/v1/sequences/a", other).await;
         let detail = reply.problem(409, "conflict", "conflict");
         assert!(detail.contains("block_len 500"), "{detail}");
     }
     assert_eq!(server.json("PUT", "/v1/sequences/b", "").await.status, 201);
-    assert_eq!(
-        server.send("PUT", "/v1/sequences/b", &[], b"").await.status,
-        200
-    );
-    assert_eq!(
-        server.json("PUT", "/v1/sequences/b", "{}").await.status,
-        200
-    );
-    let auto = server
-        .json("PUT", "/v1/sequences/c", r#"{"block_len":"auto"}"#)
-        .await;
-    assert_eq!(
-        (auto.status, &auto.value()["block_len"]),
-        (201, &json!("auto"))
-    );
+    assert_eq!(server.send("PUT", "/v1/sequences/b", &[], b"").await.status, 200);
+    assert_eq!(server.json("PUT", "/v1/sequences/b", "{}").await.status, 200);
+    let auto = server.json("PUT", "/v1/sequences/c", r#"{"block_len":"auto"}"#).await;
+    assert_eq!((auto.status, &auto.value()["block_len"]), (201, &json!("auto")));
 }
 
 #[tokio::test]
 async fn a_sequence_is_shown_with_all_that_there_is_to_see() {
     let server = Server::start().await;
-    server
-        .json("PUT", "/v1/sequences/notes", r#"{"block_len":100}"#)
-        .await;
+    server.json("PUT", "/v1/sequences/notes", r#"{"block_len":100}"#).await;
     let burnt = json!({
         "crash": "0", "indeterminate": "0", "skipped": "0", "raise": "0", "stop": "0",
         "abandoned": "0", "broken": "0"
@@ -213,9 +136,7 @@ async fn a_sequence_is_shown_with_all_that_there_is_to_see() {
     });
     assert_eq!(server.get("/v1/sequences/notes").await.value(), expected);
     server.post("/v1/sequences/notes/next?count=7").await;
-    server
-        .json("POST", "/v1/sequences/notes/raise", r#"{"to":"17"}"#)
-        .await;
+    server.json("POST", "/v1/sequences/notes/raise", r#"{"to":"17"}"#).await;
     expected["last"] = json!("17");
     expected["high_water_mark"] = json!("101");
     expected["left"] = json!("9223372036854775790");
@@ -233,43 +154,23 @@ async fn a_sequence_in_use_is_shown_with_its_rate_and_how_long_it_lasts() {
     let info = server.get("/v1/sequences/notes").await.value();
     assert!(info["rate_per_second"].as_f64().unwrap() > 1000.0, "{info}");
     assert!(info["lasts_seconds"].as_f64().unwrap() > 1e12, "{info}");
-    assert!(
-        info["lasts"].as_str().unwrap().ends_with(" thousand years"),
-        "{info}"
-    );
+    assert!(info["lasts"].as_str().unwrap().ends_with(" thousand years"), "{info}");
     let metrics = server.get("/metrics").await.body;
     assert!(!metrics.contains("ticketd_sequence_lasts_seconds{sequence=\"notes\"} +Inf"));
 }
 
 #[tokio::test]
 async fn without_auto_create_nothing_comes_into_being_by_itself() {
-    let settings = ServiceSettings {
-        auto_create: false,
-        ..ServiceSettings::default()
-    };
+    let settings = ServiceSettings { auto_create: false, ..ServiceSettings::default() };
     let server = Server::with(settings).await;
     let next = server.post("/v1/sequences/notes/next").await;
     next.problem(404, "not-found", "not-found");
-    let raise = server
-        .json("POST", "/v1/sequences/notes/raise", r#"{"to":"5"}"#)
-        .await;
+    let raise = server.json("POST", "/v1/sequences/notes/raise", r#"{"to":"5"}"#).await;
     raise.problem(404, "not-found", "not-found");
-    server
-        .get("/v1/sequences/notes")
-        .await
-        .problem(404, "not-found", "not-found");
-    assert_eq!(
-        server.get("/v1/sequences").await.value()["sequences"],
-        json!([])
-    );
-    assert_eq!(
-        server.json("PUT", "/v1/sequences/notes", "").await.status,
-        201
-    );
-    assert_eq!(
-        server.post("/v1/sequences/notes/next").await.value()["first"],
-        "1"
-    );
+    server.get("/v1/sequences/notes").await.problem(404, "not-found", "not-found");
+    assert_eq!(server.get("/v1/sequences").await.value()["sequences"], json!([]));
+    assert_eq!(server.json("PUT", "/v1/sequences/notes", "").await.status, 201);
+    assert_eq!(server.post("/v1/sequences/notes/next").await.value()["first"], "1");
 }
 
 #[tokio::test]
@@ -282,10 +183,7 @@ async fn the_probes_say_that_the_server_lives_and_is_ready() {
     });
     assert_eq!(health, expected);
     let ready = server.get("/readyz").await;
-    assert_eq!(
-        (ready.status, ready.value()),
-        (200, json!({"status": "ready"}))
-    );
+    assert_eq!((ready.status, ready.value()), (200, json!({"status": "ready"})));
 }
 
 #[tokio::test]
@@ -293,17 +191,9 @@ async fn the_index_names_every_endpoint() {
     let server = Server::start().await;
     let index = server.get("/").await;
     assert_eq!(index.status, 200);
-    assert_eq!(
-        index.header("content-type"),
-        Some("text/plain; charset=utf-8")
-    );
+    assert_eq!(index.header("content-type"), Some("text/plain; charset=utf-8"));
     let document = serde_json::to_value(ticketd_server::http::openapi()).unwrap();
-    for path in document["paths"]
-        .as_object()
-        .unwrap()
-        .keys()
-        .filter(|path| *path != "/")
-    {
+    for path in document["paths"].as_object().unwrap().keys().filter(|path| *path != "/") {
         assert!(index.body.contains(path), "{path}");
     }
 }
@@ -312,19 +202,10 @@ async fn the_index_names_every_endpoint() {
 async fn head_answers_as_get_without_a_body() {
     let server = Server::start().await;
     server.post("/v1/sequences/notes/next").await;
-    for path in [
-        "/",
-        "/healthz",
-        "/readyz",
-        "/v1/sequences",
-        "/v1/sequences/notes",
-    ] {
+    for path in ["/", "/healthz", "/readyz", "/v1/sequences", "/v1/sequences/notes"] {
         let head = server.send("HEAD", path, &[], b"").await;
         assert_eq!((head.status, head.body.as_str()), (200, ""), "{path}");
-        assert!(
-            head.header("content-length").is_some_and(|len| len != "0"),
-            "{path}"
-        );
+        assert!(head.header("content-length").is_some_and(|len| len != "0"), "{path}");
     }
     let missing = server.send("HEAD", "/v1/sequences/none", &[], b"").await;
     assert_eq!((missing.status, missing.body.as_str()), (404, ""));
@@ -351,14 +232,6 @@ async fn many_clients_at_once_never_get_the_same_id() {
     }
     let mut all = clients.join_all().await.concat();
     all.sort_unstable();
-    assert!(
-        all.windows(2).all(|pair| pair[0].1 < pair[1].0),
-        "no two ranges overlap"
-    );
-    assert_eq!(
-        all.iter()
-            .map(|(first, last)| last - first + 1)
-            .sum::<u64>(),
-        8 * 210
-    );
+    assert!(all.windows(2).all(|pair| pair[0].1 < pair[1].0), "no two ranges overlap");
+    assert_eq!(all.iter().map(|(first, last)| last - first + 1).sum::<u64>(), 8 * 210);
 }

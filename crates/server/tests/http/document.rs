@@ -29,10 +29,7 @@ fn the_document_in_docs_is_what_the_code_says() {
 async fn the_server_serves_the_document() {
     let server = Server::start().await;
     let served = server.get("/openapi.json").await.value();
-    assert_eq!(
-        served,
-        serde_json::to_value(ticketd_server::http::openapi()).unwrap()
-    );
+    assert_eq!(served, serde_json::to_value(ticketd_server::http::openapi()).unwrap());
 }
 
 #[test]
@@ -63,36 +60,22 @@ fn the_document_is_complete() {
     let schemas = document["components"]["schemas"].as_object().unwrap();
     let text = document.to_string();
     for name in schemas.keys() {
-        assert!(
-            text.contains(&format!("#/components/schemas/{name}\"")),
-            "{name} is used"
-        );
+        assert!(text.contains(&format!("#/components/schemas/{name}\"")), "{name} is used");
     }
 }
 
 fn check_operation(path: &str, operation: &Value) {
     assert!(operation["summary"].is_string(), "{path} has a summary");
     let responses = operation["responses"].as_object().unwrap();
-    assert!(
-        responses.keys().any(|status| status.starts_with('2')),
-        "{path} can succeed"
-    );
+    assert!(responses.keys().any(|status| status.starts_with('2')), "{path} can succeed");
     for (status, response) in responses {
         let content = response["content"].as_object().unwrap();
         if status.starts_with('2') {
-            assert!(
-                content
-                    .values()
-                    .all(|content| content["schema"].is_object()),
-                "{path}"
-            );
+            assert!(content.values().all(|content| content["schema"].is_object()), "{path}");
             continue;
         }
         let problem = &content["application/problem+json"];
-        assert_eq!(
-            problem["schema"]["$ref"], "#/components/schemas/Problem",
-            "{path} {status}"
-        );
+        assert_eq!(problem["schema"]["$ref"], "#/components/schemas/Problem", "{path} {status}");
         assert_eq!(problem["example"]["status"].to_string(), *status, "{path}");
     }
     for parameter in operation["parameters"].as_array().into_iter().flatten() {

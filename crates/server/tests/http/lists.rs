@@ -7,10 +7,7 @@ use super::support::Server;
 async fn names(server: &Server, query: &str) -> (Vec<String>, Value) {
     let page = server.get(&format!("/v1/sequences{query}")).await.value();
     let names = page["sequences"].as_array().unwrap();
-    let names = names
-        .iter()
-        .map(|info| info["sequence"].as_str().unwrap().to_owned())
-        .collect();
+    let names = names.iter().map(|info| info["sequence"].as_str().unwrap().to_owned()).collect();
     (names, page["next_after"].clone())
 }
 
@@ -28,10 +25,7 @@ async fn pages_follow_each_other_without_gap_or_overlap() {
         server.post(&format!("/v1/sequences/{name}/next")).await;
     }
     let all = ["C", "_", "a", "a/b", "b"];
-    assert_eq!(
-        names(&server, "").await,
-        (all.map(String::from).to_vec(), Value::Null)
-    );
+    assert_eq!(names(&server, "").await, (all.map(String::from).to_vec(), Value::Null));
     for limit in 1..=6 {
         let (mut seen, mut after, mut pages) = (Vec::new(), String::new(), 0);
         loop {
@@ -56,9 +50,7 @@ async fn pages_follow_each_other_without_gap_or_overlap() {
 async fn a_page_has_a_hundred_sequences_unless_told() {
     let server = Server::start().await;
     for n in 0..101 {
-        server
-            .json("PUT", &format!("/v1/sequences/n{n:03}"), "")
-            .await;
+        server.json("PUT", &format!("/v1/sequences/n{n:03}"), "").await;
     }
     let (page, next) = names(&server, "").await;
     assert_eq!((page.len(), next), (100, json!("n099")));
@@ -83,9 +75,6 @@ async fn a_bad_page_is_refused() {
         "after=a&after=b",
     ];
     for query in bad {
-        server
-            .get(&format!("/v1/sequences?{query}"))
-            .await
-            .invalid();
+        server.get(&format!("/v1/sequences?{query}")).await.invalid();
     }
 }

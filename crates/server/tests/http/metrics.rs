@@ -9,11 +9,7 @@ use super::support::{Reply, Server};
 /// Every metric, its type and its labels.
 const METRICS: [(&str, &str, &[&str]); 19] = [
     ("ticketd_ids_issued_total", "counter", &["sequence"]),
-    (
-        "ticketd_ids_burnt_total",
-        "counter",
-        &["sequence", "reason"],
-    ),
+    ("ticketd_ids_burnt_total", "counter", &["sequence", "reason"]),
     ("ticketd_ids_held", "gauge", &["sequence"]),
     ("ticketd_high_water_mark", "gauge", &["sequence"]),
     ("ticketd_ids_left", "gauge", &["sequence"]),
@@ -27,11 +23,7 @@ const METRICS: [(&str, &str, &[&str]); 19] = [
     ("ticketd_sequences", "gauge", &[]),
     ("ticketd_connections", "gauge", &["protocol"]),
     ("ticketd_connections_total", "counter", &["protocol"]),
-    (
-        "ticketd_connections_refused_total",
-        "counter",
-        &["protocol"],
-    ),
+    ("ticketd_connections_refused_total", "counter", &["protocol"]),
     ("ticketd_errors_total", "counter", &["protocol", "kind"]),
     ("ticketd_build_info", "gauge", &["version"]),
     ("ticketd_uptime_seconds", "gauge", &[]),
@@ -48,10 +40,7 @@ struct Sample {
 /// Reads the text strictly: the form of each line, help and type before the samples, each once.
 fn read(reply: &Reply) -> (HashMap<String, String>, Vec<Sample>) {
     assert_eq!(reply.status, 200);
-    assert_eq!(
-        reply.header("content-type"),
-        Some("text/plain; version=0.0.4; charset=utf-8")
-    );
+    assert_eq!(reply.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     assert!(reply.body.ends_with('\n'));
     let (mut types, mut samples, mut help) = (HashMap::new(), Vec::new(), String::new());
     for line in reply.body.lines() {
@@ -62,10 +51,7 @@ fn read(reply: &Reply) -> (HashMap<String, String>, Vec<Sample>) {
         } else if let Some(rest) = line.strip_prefix("# TYPE ") {
             let (name, kind) = rest.split_once(' ').unwrap();
             assert_eq!(name, help, "the type follows the help");
-            assert!(
-                types.insert(name.to_owned(), kind.to_owned()).is_none(),
-                "{name} twice"
-            );
+            assert!(types.insert(name.to_owned(), kind.to_owned()).is_none(), "{name} twice");
         } else {
             let sample = sample(line);
             let base = sample.name.strip_prefix(help.as_str());
@@ -89,16 +75,8 @@ fn sample(line: &str) -> Sample {
         let value = value.strip_prefix('"').unwrap().strip_suffix('"').unwrap();
         (key.to_owned(), value.to_owned())
     };
-    let labels = labels
-        .split(',')
-        .filter(|text| !text.is_empty())
-        .map(label)
-        .collect();
-    Sample {
-        name: name.to_owned(),
-        labels,
-        value: value.to_owned(),
-    }
+    let labels = labels.split(',').filter(|text| !text.is_empty()).map(label).collect();
+    Sample { name: name.to_owned(), labels, value: value.to_owned() }
 }
 
 fn value<'a>(samples: &'a [Sample], name: &str, labels: &[(&str, &str)]) -> &'a str {
@@ -121,10 +99,7 @@ async fn every_metric_is_there_with_its_type_and_labels() {
     assert_eq!(types.len(), METRICS.len());
     for (name, kind, labels) in METRICS {
         assert_eq!(types.get(name).map(String::as_str), Some(kind), "{name}");
-        let of_it = samples
-            .iter()
-            .filter(|sample| sample.name == name)
-            .collect::<Vec<_>>();
+        let of_it = samples.iter().filter(|sample| sample.name == name).collect::<Vec<_>>();
         assert!(!of_it.is_empty() || kind == "histogram", "{name}");
         for sample in of_it {
             let keys: Vec<_> = sample.labels.iter().map(|(key, _)| key.as_str()).collect();
@@ -136,13 +111,9 @@ async fn every_metric_is_there_with_its_type_and_labels() {
 #[tokio::test]
 async fn the_numbers_are_those_of_the_sequences() {
     let server = Server::start().await;
-    server
-        .json("PUT", "/v1/sequences/a:b%2Fc", r#"{"block_len":100}"#)
-        .await;
+    server.json("PUT", "/v1/sequences/a:b%2Fc", r#"{"block_len":100}"#).await;
     server.post("/v1/sequences/a:b%2Fc/next?count=7").await;
-    server
-        .json("POST", "/v1/sequences/a:b%2Fc/raise", r#"{"to":"17"}"#)
-        .await;
+    server.json("POST", "/v1/sequences/a:b%2Fc/raise", r#"{"to":"17"}"#).await;
     server.json("PUT", "/v1/sequences/closed", "").await;
     let (_, samples) = read(&server.get("/metrics").await);
     let of = |name: &str| value(&samples, name, &[("sequence", "a:b/c")]).to_owned();
@@ -158,10 +129,7 @@ async fn the_numbers_are_those_of_the_sequences() {
     assert_eq!((burnt("raise"), burnt("crash")), ("10", "0"));
     assert_eq!(value(&samples, "ticketd_sequences", &[]), "2");
     // Above 2^53, where a float would lose the last digit.
-    assert_eq!(
-        value(&samples, "ticketd_store_commits_total", &[]),
-        "9007199254740993"
-    );
+    assert_eq!(value(&samples, "ticketd_store_commits_total", &[]), "9007199254740993");
     assert_eq!(value(&samples, "ticketd_store_fsyncs_total", &[]), "7");
     let version = [("version", env!("CARGO_PKG_VERSION"))];
     assert_eq!(value(&samples, "ticketd_build_info", &version), "1");
@@ -174,22 +142,12 @@ async fn the_histogram_of_reservations_adds_up() {
         server.post(&format!("/v1/sequences/{name}/next")).await;
     }
     let (_, samples) = read(&server.get("/metrics").await);
-    let buckets = samples
-        .iter()
-        .filter(|sample| sample.name == "ticketd_reserve_seconds_bucket");
+    let buckets = samples.iter().filter(|sample| sample.name == "ticketd_reserve_seconds_bucket");
     let buckets: Vec<(f64, u64)> = buckets
-        .map(|sample| {
-            (
-                sample.labels[0].1.parse().unwrap(),
-                sample.value.parse().unwrap(),
-            )
-        })
+        .map(|sample| (sample.labels[0].1.parse().unwrap(), sample.value.parse().unwrap()))
         .collect();
     assert_eq!(buckets.len(), 15);
-    assert!(
-        buckets.is_sorted_by(|a, b| a.0 < b.0 && a.1 <= b.1),
-        "{buckets:?}"
-    );
+    assert!(buckets.is_sorted_by(|a, b| a.0 < b.0 && a.1 <= b.1), "{buckets:?}");
     assert_eq!(buckets[0].0, 0.0001);
     assert_eq!(buckets[14].0, f64::INFINITY);
     let count = value(&samples, "ticketd_reserve_seconds_count", &[]);
@@ -221,9 +179,5 @@ async fn a_server_without_sequences_has_metrics_too() {
     let (types, samples) = read(&server.get("/metrics").await);
     assert_eq!(types.len(), METRICS.len());
     assert_eq!(value(&samples, "ticketd_sequences", &[]), "0");
-    assert!(
-        !samples
-            .iter()
-            .any(|sample| sample.name == "ticketd_ids_issued_total")
-    );
+    assert!(!samples.iter().any(|sample| sample.name == "ticketd_ids_issued_total"));
 }

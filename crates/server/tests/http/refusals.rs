@@ -9,15 +9,7 @@ const BODY_LEN_MAX: usize = ticketd_server::limits::HTTP_BODY_LEN_MAX;
 #[tokio::test]
 async fn an_unknown_path_is_not_found() {
     let server = Server::start().await;
-    for path in [
-        "/nope",
-        "/v1",
-        "/v1/",
-        "/v2/sequences",
-        "/v1/sequences/",
-        "/healthz/",
-        "/%ff",
-    ] {
+    for path in ["/nope", "/v1", "/v1/", "/v2/sequences", "/v1/sequences/", "/healthz/", "/%ff"] {
         for method in ["GET", "POST", "DELETE"] {
             let reply = server.send(method, path, &[], b"").await;
             let detail = reply.problem(404, "unknown-path", "not-found");
@@ -41,22 +33,14 @@ async fn a_wrong_method_is_told_the_right_ones() {
         ("/v1/sequences/notes/raise", "POST"),
     ];
     for (path, allow) in paths {
-        let methods = [
-            "GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW",
-        ];
+        let methods = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"];
         for method in methods.into_iter().filter(|method| !allow.contains(method)) {
             let reply = server.send(method, path, &[], b"").await;
             reply.problem(405, "wrong-method", "invalid");
             assert_eq!(reply.header("allow"), Some(allow), "{method} {path}");
         }
     }
-    assert_eq!(
-        server.get("/v1/sequences").await.value()["sequences"]
-            .as_array()
-            .unwrap()
-            .len(),
-        0
-    );
+    assert_eq!(server.get("/v1/sequences").await.value()["sequences"].as_array().unwrap().len(), 0);
 }
 
 #[tokio::test]
@@ -83,28 +67,13 @@ async fn a_bad_count_is_refused_and_takes_nothing() {
     ];
     for count in bad {
         let path = format!("/v1/sequences/notes/next?count={count}");
-        let encoded: String = path
-            .chars()
-            .map(|c| if c.is_ascii() { c } else { '~' })
-            .collect();
+        let encoded: String = path.chars().map(|c| if c.is_ascii() { c } else { '~' }).collect();
         server.post(&encoded).await.invalid();
     }
-    let detail = server
-        .post("/v1/sequences/notes/next?count=0")
-        .await
-        .invalid();
+    let detail = server.post("/v1/sequences/notes/next?count=0").await.invalid();
     assert_eq!(detail, "a count is a whole number from 1 to 1000000");
-    server
-        .post("/v1/sequences/notes/next?cuont=5")
-        .await
-        .invalid();
-    assert_eq!(
-        server
-            .post("/v1/sequences/notes/next?count=%31")
-            .await
-            .value()["first"],
-        "1"
-    );
+    server.post("/v1/sequences/notes/next?cuont=5").await.invalid();
+    assert_eq!(server.post("/v1/sequences/notes/next?count=%31").await.value()["first"], "1");
 }
 
 #[tokio::test]
@@ -129,27 +98,16 @@ async fn a_bad_name_is_refused_with_what_is_wrong() {
             server.get(&path).await,
             server.json("PUT", &path, "").await,
             server.post(&format!("{path}/next")).await,
-            server
-                .json("POST", &format!("{path}/raise"), r#"{"to":"1"}"#)
-                .await,
+            server.json("POST", &format!("{path}/raise"), r#"{"to":"1"}"#).await,
         ];
         for reply in replies {
             let detail = reply.invalid();
             assert!(detail.contains(what), "{name}: {detail}");
         }
     }
-    assert!(
-        server
-            .post("/v1/sequences//next")
-            .await
-            .invalid()
-            .contains("at least one character")
-    );
+    assert!(server.post("/v1/sequences//next").await.invalid().contains("at least one character"));
     let longest = "n".repeat(128);
-    let ids = server
-        .post(&format!("/v1/sequences/{longest}/next"))
-        .await
-        .value();
+    let ids = server.post(&format!("/v1/sequences/{longest}/next")).await.value();
     assert_eq!(ids["sequence"], longest);
 }
 
@@ -189,22 +147,10 @@ async fn a_bad_definition_is_refused_and_creates_nothing() {
         assert_eq!(reply.status, 400, "{body}: {reply:?}");
         reply.invalid();
     }
-    let not_utf8 = [
-        ("Content-Type", "application/json"),
-        ("Content-Length", "2"),
-    ];
-    server
-        .send("PUT", "/v1/sequences/notes", &not_utf8, b"\"\xff")
-        .await
-        .invalid();
-    server
-        .json("PUT", "/v1/sequences/notes?x=1", "")
-        .await
-        .invalid();
-    server
-        .get("/v1/sequences/notes")
-        .await
-        .problem(404, "not-found", "not-found");
+    let not_utf8 = [("Content-Type", "application/json"), ("Content-Length", "2")];
+    server.send("PUT", "/v1/sequences/notes", &not_utf8, b"\"\xff").await.invalid();
+    server.json("PUT", "/v1/sequences/notes?x=1", "").await.invalid();
+    server.get("/v1/sequences/notes").await.problem(404, "not-found", "not-found");
 }
 
 #[tokio::test]
@@ -237,14 +183,8 @@ async fn a_bad_raise_is_refused_and_raises_nothing() {
         assert_eq!(reply.status, 400, "{body}: {reply:?}");
         reply.invalid();
     }
-    server
-        .json("POST", "/v1/sequences/notes/raise?to=5", r#"{"to":"5"}"#)
-        .await
-        .invalid();
-    assert_eq!(
-        server.post("/v1/sequences/notes/next").await.value()["first"],
-        "1"
-    );
+    server.json("POST", "/v1/sequences/notes/raise?to=5", r#"{"to":"5"}"#).await.invalid();
+    assert_eq!(server.post("/v1/sequences/notes/next").await.value()["first"], "1");
 }
 
 #[tokio::test]
@@ -259,13 +199,7 @@ async fn only_a_body_that_says_it_is_json_is_read() {
     for (method, path, body) in paths {
         let len = body.len().to_string();
         let len = ("Content-Length", len.as_str());
-        for content_type in [
-            form,
-            "text/plain",
-            "multipart/form-data; boundary=x",
-            "",
-            "json",
-        ] {
+        for content_type in [form, "text/plain", "multipart/form-data; boundary=x", "", "json"] {
             let headers = [len, ("Content-Type", content_type)];
             let reply = server.send(method, path, &headers, body.as_bytes()).await;
             reply.problem(415, "wrong-media-type", "invalid");
@@ -278,24 +212,16 @@ async fn only_a_body_that_says_it_is_json_is_read() {
     }
     // Without any byte there is nothing to read, whatever its type.
     let headers = [("Content-Type", form), ("Content-Length", "0")];
-    let reply = server
-        .send("POST", "/v1/sequences/notes/next", &headers, b"")
-        .await;
+    let reply = server.send("POST", "/v1/sequences/notes/next", &headers, b"").await;
     assert_eq!(reply.status, 200);
 }
 
 #[tokio::test]
 async fn next_takes_no_fields() {
     let server = Server::start().await;
-    let detail = server
-        .json("POST", "/v1/sequences/notes/next", r#"{"count":5}"#)
-        .await
-        .invalid();
+    let detail = server.json("POST", "/v1/sequences/notes/next", r#"{"count":5}"#).await.invalid();
     assert!(detail.contains("count"), "{detail}");
-    assert_eq!(
-        server.post("/v1/sequences/notes/next").await.value()["first"],
-        "1"
-    );
+    assert_eq!(server.post("/v1/sequences/notes/next").await.value()["first"], "1");
 }
 
 #[tokio::test]
@@ -309,19 +235,11 @@ async fn a_web_page_of_another_origin_changes_nothing() {
             let reply = server.send(method, &path, &headers, b"").await;
             reply.problem(403, "forbidden", "forbidden");
         }
-        assert_eq!(
-            server
-                .send("GET", "/v1/sequences", &headers, b"")
-                .await
-                .status,
-            200
-        );
+        assert_eq!(server.send("GET", "/v1/sequences", &headers, b"").await.status, 200);
     }
     for site in ["same-origin", "none"] {
         let headers = [("Sec-Fetch-Site", site), ("Content-Length", "0")];
-        let reply = server
-            .send("POST", "/v1/sequences/notes/next", &headers, b"")
-            .await;
+        let reply = server.send("POST", "/v1/sequences/notes/next", &headers, b"").await;
         assert_eq!(reply.status, 200);
     }
 }
@@ -332,53 +250,23 @@ async fn a_body_that_is_too_large_is_refused_however_it_comes() {
     let fits = format!("{{{}}}", " ".repeat(BODY_LEN_MAX - 2));
     let too_long = format!("{{{}}}", " ".repeat(BODY_LEN_MAX - 1));
     for path in ["/v1/sequences/notes/next", "/v1/sequences/notes/raise"] {
-        server
-            .json("POST", path, &too_long)
-            .await
-            .problem(413, "too-large", "too-large");
+        server.json("POST", path, &too_long).await.problem(413, "too-large", "too-large");
     }
     let path = "/v1/sequences/notes";
-    server
-        .json("PUT", path, &too_long)
-        .await
-        .problem(413, "too-large", "too-large");
-    let streamed = [
-        ("Content-Type", "application/json"),
-        ("Transfer-Encoding", "chunked"),
-    ];
+    server.json("PUT", path, &too_long).await.problem(413, "too-large", "too-large");
+    let streamed = [("Content-Type", "application/json"), ("Transfer-Encoding", "chunked")];
     let chunked = |body: &str| {
         let (one, two) = body.split_at(1000);
-        format!(
-            "{:x}\r\n{one}\r\n{:x}\r\n{two}\r\n0\r\n\r\n",
-            one.len(),
-            two.len()
-        )
+        format!("{:x}\r\n{one}\r\n{:x}\r\n{two}\r\n0\r\n\r\n", one.len(), two.len())
     };
-    let reply = server
-        .send("PUT", path, &streamed, chunked(&too_long).as_bytes())
-        .await;
+    let reply = server.send("PUT", path, &streamed, chunked(&too_long).as_bytes()).await;
     reply.problem(413, "too-large", "too-large");
-    server
-        .get(path)
-        .await
-        .problem(404, "not-found", "not-found");
-    assert_eq!(
-        server
-            .send("PUT", path, &streamed, chunked(&fits).as_bytes())
-            .await
-            .status,
-        201
-    );
+    server.get(path).await.problem(404, "not-found", "not-found");
+    assert_eq!(server.send("PUT", path, &streamed, chunked(&fits).as_bytes()).await.status, 201);
     assert_eq!(server.json("PUT", path, &fits).await.status, 200);
     // Nothing of it is sent: what is announced is enough.
-    let announced = [
-        ("Content-Type", "application/json"),
-        ("Content-Length", "99999999999"),
-    ];
-    server
-        .send("PUT", path, &announced, b"")
-        .await
-        .problem(413, "too-large", "too-large");
+    let announced = [("Content-Type", "application/json"), ("Content-Length", "99999999999")];
+    server.send("PUT", path, &announced, b"").await.problem(413, "too-large", "too-large");
 }
 
 #[tokio::test]

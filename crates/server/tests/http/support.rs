@@ -45,12 +45,7 @@ impl Server {
             http_addr: address.to_string(),
         });
         tokio::spawn(async move { axum::serve(listener, router(context)).await });
-        Self {
-            address,
-            service,
-            traffic,
-            store,
-        }
+        Self { address, service, traffic, store }
     }
 
     pub async fn get(&self, path: &str) -> Reply {
@@ -58,17 +53,13 @@ impl Server {
     }
 
     pub async fn post(&self, path: &str) -> Reply {
-        self.send("POST", path, &[("Content-Length", "0")], b"")
-            .await
+        self.send("POST", path, &[("Content-Length", "0")], b"").await
     }
 
     /// With a body that says it is JSON.
     pub async fn json(&self, method: &str, path: &str, body: &str) -> Reply {
         let len = body.len().to_string();
-        let headers = [
-            ("Content-Type", "application/json"),
-            ("Content-Length", len.as_str()),
-        ];
+        let headers = [("Content-Type", "application/json"), ("Content-Length", len.as_str())];
         self.send(method, path, &headers, body.as_bytes()).await
     }
 
@@ -90,10 +81,7 @@ impl Server {
         stream.write_all(body).await.unwrap();
         let mut answer = Vec::new();
         let reading = stream.read_to_end(&mut answer);
-        tokio::time::timeout(Duration::from_secs(20), reading)
-            .await
-            .unwrap()
-            .unwrap();
+        tokio::time::timeout(Duration::from_secs(20), reading).await.unwrap().unwrap();
         Reply::parse(&String::from_utf8(answer).unwrap())
     }
 }
@@ -110,23 +98,12 @@ impl Reply {
     fn parse(text: &str) -> Self {
         let (head, body) = text.split_once("\r\n\r\n").expect("an answer has a head");
         let mut lines = head.split("\r\n");
-        let status = lines
-            .next()
-            .unwrap()
-            .split(' ')
-            .nth(1)
-            .unwrap()
-            .parse()
-            .unwrap();
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
         let pair = |line: &str| {
             let (name, value) = line.split_once(": ").unwrap();
             (name.to_ascii_lowercase(), value.to_owned())
         };
-        Self {
-            status,
-            headers: lines.map(pair).collect(),
-            body: body.to_owned(),
-        }
+        Self { status, headers: lines.map(pair).collect(), body: body.to_owned() }
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {
@@ -139,11 +116,7 @@ impl Reply {
     /// The body, which must be JSON and say so.
     #[track_caller]
     pub fn value(&self) -> Value {
-        assert_eq!(
-            self.header("content-type"),
-            Some("application/json"),
-            "{self:?}"
-        );
+        assert_eq!(self.header("content-type"), Some("application/json"), "{self:?}");
         serde_json::from_str(&self.body).unwrap()
     }
 
@@ -151,11 +124,7 @@ impl Reply {
     #[track_caller]
     pub fn problem(&self, status: u16, word: &str, kind: &str) -> String {
         assert_eq!(self.status, status, "{self:?}");
-        assert_eq!(
-            self.header("content-type"),
-            Some("application/problem+json"),
-            "{self:?}"
-        );
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
         let retry = (status == 503).then_some("1");
         assert_eq!(self.header("retry-after"), retry, "{self:?}");
         let body: Value = serde_json::from_str(&self.body).unwrap();
@@ -201,10 +170,7 @@ impl Fickle {
     fn failure(&self) -> Option<StoreError> {
         let mood = self.mood.load(Ordering::SeqCst);
         if mood == Mood::IsDamaged as u8 {
-            return Some(StoreError::new(
-                FailureKind::Corrupt,
-                "the store is damaged",
-            ));
+            return Some(StoreError::new(FailureKind::Corrupt, "the store is damaged"));
         }
         (mood != Mood::Works as u8)
             .then(|| StoreError::new(FailureKind::Unavailable, "the store is out for lunch"))
@@ -256,11 +222,7 @@ impl Store for Fickle {
     }
 
     fn sizes(&self) -> Sizes {
-        Sizes {
-            commits: (1 << 53) + 1,
-            syncs: 7,
-            ..self.memory.sizes()
-        }
+        Sizes { commits: (1 << 53) + 1, syncs: 7, ..self.memory.sizes() }
     }
 
     fn health(&self) -> Result<(), StoreError> {

@@ -73,11 +73,7 @@ impl Checks {
             gaps: Gaps::new(record.mark),
             successor: None,
         });
-        Self {
-            sequences: sequences.collect(),
-            found: None,
-            ignored: &[],
-        }
+        Self { sequences: sequences.collect(), found: None, ignored: &[] }
     }
 
     /// Listens no more to those who compare the allocator's books.
@@ -169,9 +165,9 @@ impl Checks {
         let durable = s.durable.issue(block);
         let ledger = s.ledger.issue(block);
         let successor = match s.successor.take() {
-            Some(next) if next != block.start() => Err(format!(
-                "{block} is issued, but the stop before left {next} as the next ID"
-            )),
+            Some(next) if next != block.start() => {
+                Err(format!("{block} is issued, but the stop before left {next} as the next ID"))
+            }
             _ => Ok(()),
         };
         self.note("unique", unique);
@@ -179,10 +175,7 @@ impl Checks {
         self.note("order", known.order(block));
         self.note("raise", known.floor(block));
         if count > 0 && block.len() != count {
-            self.find(
-                "range",
-                format!("{block} is issued to a request for {count}"),
-            );
+            self.find("range", format!("{block} is issued to a request for {count}"));
         }
         self.note("successor", successor);
         self.note("ledger", ledger).flatten()

@@ -89,10 +89,7 @@ pub(super) fn wish(draw: &mut Draw, mix: &Mix, known: Known) -> Wish {
 
 fn floor(draw: &mut Draw, mix: &Mix, known: Known) -> u64 {
     if draw.chance(mix.lower) {
-        return known
-            .answered
-            .saturating_sub(draw.magnitude(1, 1_000))
-            .max(1);
+        return known.answered.saturating_sub(draw.magnitude(1, 1_000)).max(1);
     }
     // Now and then far enough to use up the ID space.
     let most = if draw.chance(20) { u64::MAX / 2 } else { 5_000 };
@@ -136,8 +133,7 @@ impl World {
         };
         self.line(sequence, what, [id.0 as u64, number, self.now + patience]);
         let way = self.draw.between(1, self.config.net_us);
-        self.schedule
-            .plan(self.now + way, Happening::Arrive { request: id });
+        self.schedule.plan(self.now + way, Happening::Arrive { request: id });
     }
 
     /// Enters a request in the list, and draws whether its client will leave.
@@ -149,8 +145,7 @@ impl World {
         let may_leave = !request.must_succeed && !matches!(request.wish, Wish::Batch(_));
         if may_leave && self.draw.chance(self.config.mix.leave) {
             let after = self.draw.magnitude(1, request.deadline - self.now);
-            self.schedule
-                .plan(self.now + after, Happening::Leave { request: id });
+            self.schedule.plan(self.now + after, Happening::Leave { request: id });
         }
         self.requests.push(request);
         id
@@ -237,14 +232,7 @@ impl World {
         self.requests[id.0].state = State::Sent;
         let at = self.now + self.draw.between(1, self.config.net_us);
         let life = self.server.life;
-        self.schedule.plan(
-            at,
-            Happening::Answer {
-                life,
-                request: id,
-                answer,
-            },
-        );
+        self.schedule.plan(at, Happening::Answer { life, request: id, answer });
     }
 
     pub(super) fn answer(&mut self, life: u32, id: RequestId, answer: Answer) {
@@ -262,11 +250,7 @@ impl World {
         request.state = State::Done;
         match answer {
             Answer::Ids(block) => {
-                self.line(
-                    sequence,
-                    What::AnswerIds,
-                    [number, block.start(), block.end()],
-                );
+                self.line(sequence, What::AnswerIds, [number, block.start(), block.end()]);
                 self.checks.answered(sequence, block);
             }
             Answer::Done(floor) => {
@@ -312,8 +296,7 @@ impl World {
                 // Who finds no server does not try again at once.
                 pause += self.draw.between(1_000, 20_000);
             }
-            self.schedule
-                .plan(self.now + pause, Happening::Ask { client });
+            self.schedule.plan(self.now + pause, Happening::Ask { client });
         }
     }
 }

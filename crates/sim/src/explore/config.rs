@@ -103,13 +103,7 @@ fn sequence(draw: &mut Draw) -> Sequence {
         // Near the end of the ID space, so that a world can see it.
         _ => MARK_MAX - draw.magnitude(1, 3_000),
     };
-    Sequence {
-        definition: Definition {
-            block_len: own,
-            ..Definition::default()
-        },
-        mark,
-    }
+    Sequence { definition: Definition { block_len: own, ..Definition::default() }, mark }
 }
 
 fn block_len(draw: &mut Draw) -> BlockLen {
@@ -123,11 +117,7 @@ fn block_len(draw: &mut Draw) -> BlockLen {
 
 /// Zero in half of the worlds, otherwise a magnitude up to `most`.
 fn sometimes(draw: &mut Draw, least: u64, most: u64) -> u64 {
-    if draw.chance(500) {
-        draw.magnitude(least, most)
-    } else {
-        0
-    }
+    if draw.chance(500) { draw.magnitude(least, most) } else { 0 }
 }
 
 fn mix(draw: &mut Draw) -> Mix {

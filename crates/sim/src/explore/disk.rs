@@ -27,11 +27,7 @@ impl World {
     pub(super) fn ask_store(&mut self, sequence: usize, attempt: AttemptId, op: Op) {
         let message = self.message(sequence, Some(attempt), op);
         let is_hand_back = matches!(op, Op::HandBack(_));
-        let pending = Pending {
-            message: message.id,
-            attempt,
-            is_hand_back,
-        };
+        let pending = Pending { message: message.id, attempt, is_hand_back };
         self.server.seats[sequence].pending = Some(pending);
         let (what, b, c) = match op {
             Op::Reserve(asked) => (What::AskReserve, asked.len, asked.floor),
@@ -41,13 +37,7 @@ impl World {
         };
         self.line(sequence, what, [message.id, b, c]);
         let at = self.now + self.config.store_timeout_us;
-        self.schedule.plan(
-            at,
-            Happening::Timeout {
-                message: message.id,
-                sequence,
-            },
-        );
+        self.schedule.plan(at, Happening::Timeout { message: message.id, sequence });
         self.store.push(message);
         self.start_commit();
     }
@@ -64,13 +54,7 @@ impl World {
                 longest = self.draw.between(1, asked.len - 1);
             }
         }
-        Message {
-            id: self.messages,
-            sequence,
-            attempt,
-            op,
-            longest,
-        }
+        Message { id: self.messages, sequence, attempt, op, longest }
     }
 
     /// Begins the next commit if none is under way.
@@ -86,13 +70,10 @@ impl World {
         let mut takes = self.draw.between(fast, slow);
         if self.draw.chance(self.faults.slow) {
             self.stats.mark(Mark::SlowStore);
-            takes = takes
-                .saturating_mul(self.draw.magnitude(5, 1_000))
-                .min(2_000_000);
+            takes = takes.saturating_mul(self.draw.magnitude(5, 1_000)).min(2_000_000);
         }
         let batch = self.store.batch_id;
-        self.schedule
-            .plan(self.now + takes, Happening::Commit { batch });
+        self.schedule.plan(self.now + takes, Happening::Commit { batch });
         if self.store.bugs.answer_before_durable {
             for (message, reply) in self.store.apply_early() {
                 self.reply(&message, reply);
@@ -112,11 +93,7 @@ impl World {
             return;
         }
         let batch_len = self.store.batch().len() as u64;
-        self.line(
-            super::trace::NO_SEQUENCE,
-            What::Commit,
-            [batch, batch_len, 0],
-        );
+        self.line(super::trace::NO_SEQUENCE, What::Commit, [batch, batch_len, 0]);
         let messages = self.store.take_batch();
         if self.store.bugs.answer_before_durable {
             self.commit_early();
@@ -131,8 +108,7 @@ impl World {
 
     fn commit_early(&mut self) {
         for (sequence, effect) in self.store.early_done() {
-            self.checks
-                .commit(sequence, effect, self.store.record(sequence));
+            self.checks.commit(sequence, effect, self.store.record(sequence));
         }
     }
 
@@ -165,20 +141,14 @@ impl World {
         let (mark, fate) = if writes && self.store.full {
             (Mark::StoreFull, Fate::NotApplied(FailureKind::Unavailable))
         } else if self.draw.chance(faults.unavailable) {
-            (
-                Mark::Unavailable,
-                Fate::NotApplied(FailureKind::Unavailable),
-            )
+            (Mark::Unavailable, Fate::NotApplied(FailureKind::Unavailable))
         } else if writes && self.draw.chance(faults.conflict) {
             (Mark::Conflict, Fate::NotApplied(FailureKind::Conflict))
         } else if self.draw.chance(faults.indeterminate) {
             if self.draw.chance(500) {
                 (Mark::IndeterminateApplied, Fate::AppliedUnknown)
             } else {
-                (
-                    Mark::IndeterminateNotApplied,
-                    Fate::NotApplied(FailureKind::Indeterminate),
-                )
+                (Mark::IndeterminateNotApplied, Fate::NotApplied(FailureKind::Indeterminate))
             }
         } else if self.draw.chance(faults.reply_lost) {
             (Mark::ReplyLost, Fate::ReplyLost)
@@ -212,8 +182,7 @@ impl World {
         if !matches!(message.op, Op::Open) {
             self.line(sequence, what, [a, b, c]);
         }
-        self.checks
-            .commit(sequence, effect, self.store.record(sequence));
+        self.checks.commit(sequence, effect, self.store.record(sequence));
         reply
     }
 
@@ -223,14 +192,7 @@ impl World {
         }
         let at = self.now + self.draw.between(1, REPLY_US);
         let (message, sequence) = (message.id, message.sequence);
-        self.schedule.plan(
-            at,
-            Happening::Reply {
-                message,
-                sequence,
-                reply,
-            },
-        );
+        self.schedule.plan(at, Happening::Reply { message, sequence, reply });
     }
 
     /// The server is gone: of what is on its way each may have come to pass or not.

@@ -15,13 +15,11 @@ pub(super) fn catch<T>(world: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let usual = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            if CATCHING.get() {
-                keep(info)
-            } else {
-                usual(info)
-            }
-        }));
+        panic::set_hook(Box::new(
+            move |info| {
+                if CATCHING.get() { keep(info) } else { usual(info) }
+            },
+        ));
     });
     CATCHING.set(true);
     // The world is looked at after a panic for its trace and its counts only, which are whole.
@@ -32,8 +30,6 @@ pub(super) fn catch<T>(world: impl FnOnce() -> T) -> Result<T, String> {
 
 fn keep(info: &PanicHookInfo<'_>) {
     let what = info.payload_as_str().unwrap_or("a panic without a message");
-    let place = info
-        .location()
-        .map(|place| format!(" ({}:{})", place.file(), place.line()));
+    let place = info.location().map(|place| format!(" ({}:{})", place.file(), place.line()));
     MESSAGE.set(format!("{what}{}", place.unwrap_or_default()));
 }

@@ -24,27 +24,15 @@ pub(super) enum Happening {
     /// A request reaches the server.
     Arrive { request: RequestId },
     /// A message reaches the owner of a sequence.
-    Tell {
-        life: u32,
-        sequence: usize,
-        note: Note,
-    },
+    Tell { life: u32, sequence: usize, note: Note },
     /// An answer reaches its client.
-    Answer {
-        life: u32,
-        request: RequestId,
-        answer: Answer,
-    },
+    Answer { life: u32, request: RequestId, answer: Answer },
     /// A client stops waiting.
     Leave { request: RequestId },
     /// What the store works at becomes durable.
     Commit { batch: u64 },
     /// The store's answer reaches the server.
-    Reply {
-        message: u64,
-        sequence: usize,
-        reply: Reply,
-    },
+    Reply { message: u64, sequence: usize, reply: Reply },
     /// The server stops waiting for the store.
     Timeout { message: u64, sequence: usize },
     /// An allocator wants to be called.
@@ -95,16 +83,10 @@ impl Schedule {
     pub(super) fn plan(&mut self, at: u64, happening: Happening) {
         let order = self.planned;
         self.planned += 1;
-        self.heap.push(Reverse(Entry {
-            at,
-            order,
-            happening,
-        }));
+        self.heap.push(Reverse(Entry { at, order, happening }));
     }
 
     pub(super) fn next(&mut self) -> Option<(u64, Happening)> {
-        self.heap
-            .pop()
-            .map(|Reverse(entry)| (entry.at, entry.happening))
+        self.heap.pop().map(|Reverse(entry)| (entry.at, entry.happening))
     }
 }

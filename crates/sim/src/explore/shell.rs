@@ -59,12 +59,7 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) const fn new() -> Self {
-        Self {
-            life: 0,
-            standing: Standing::Down,
-            seats: Vec::new(),
-            crashed: Vec::new(),
-        }
+        Self { life: 0, standing: Standing::Down, seats: Vec::new(), crashed: Vec::new() }
     }
 
     /// Whether a message is for the server that runs now.
@@ -81,13 +76,7 @@ impl Seat {
     pub(super) fn new(config: Config) -> Self {
         let cursor = Arc::new(Cursor::closed());
         let allocator = Allocator::new(config, Arc::clone(&cursor));
-        Self {
-            allocator,
-            cursor,
-            pending: None,
-            wake: u64::MAX,
-            ended: false,
-        }
+        Self { allocator, cursor, pending: None, wake: u64::MAX, ended: false }
     }
 }
 
@@ -97,18 +86,10 @@ impl World {
     pub(super) fn hot_take(&mut self, id: RequestId, count: u64, batch: bool) -> bool {
         let sequence = self.requests[id.0].sequence;
         let cursor = &self.server.seats[sequence].cursor;
-        let taken = if batch {
-            cursor.take_up_to(count)
-        } else {
-            cursor.take(count)
-        };
+        let taken = if batch { cursor.take_up_to(count) } else { cursor.take(count) };
         let Some(taken) = taken else { return false };
         let (block, gone) = (taken.block, self.requests[id.0].gone);
-        self.line(
-            sequence,
-            What::HotTake,
-            [id.0 as u64, block.start(), block.end()],
-        );
+        self.line(sequence, What::HotTake, [id.0 as u64, block.start(), block.end()]);
         self.stats.mark(Mark::HotTake);
         if taken.refill_due {
             self.post(sequence, Note::LowWater);
@@ -131,9 +112,7 @@ impl World {
             self.stats.mark(Mark::LastId);
         }
         self.stats.issued += block.len();
-        let mark = self
-            .checks
-            .issue(request.sequence, request.known, count, block);
+        let mark = self.checks.issue(request.sequence, request.known, count, block);
         mark.into_iter().for_each(|mark| self.stats.mark(mark));
     }
 
@@ -141,14 +120,7 @@ impl World {
     pub(super) fn post(&mut self, sequence: usize, note: Note) {
         let at = self.now + self.draw.between(0, self.config.mailbox_us);
         let life = self.server.life;
-        self.schedule.plan(
-            at,
-            Happening::Tell {
-                life,
-                sequence,
-                note,
-            },
-        );
+        self.schedule.plan(at, Happening::Tell { life, sequence, note });
     }
 
     /// The owner reads a message.
@@ -175,25 +147,11 @@ impl World {
                 self.line(sequence, What::Wanted, [id.0 as u64, count, 0]);
                 self.checks.wait(sequence, count);
                 let count = Count::new(count).expect("clients ask for 1 to COUNT_MAX");
-                self.tell(
-                    sequence,
-                    Event::Wanted {
-                        request: id,
-                        count,
-                        deadline,
-                    },
-                );
+                self.tell(sequence, Event::Wanted { request: id, count, deadline });
             }
             Wish::Raise(floor) => {
                 self.line(sequence, What::Wanted, [id.0 as u64, 0, 0]);
-                self.tell(
-                    sequence,
-                    Event::Raise {
-                        request: id,
-                        floor,
-                        deadline,
-                    },
-                );
+                self.tell(sequence, Event::Raise { request: id, floor, deadline });
             }
         }
     }
@@ -217,11 +175,7 @@ impl World {
 
     /// The store's answer reaches the owner.
     pub(super) fn hear_reply(&mut self, sequence: usize, message: u64, reply: Reply) {
-        let pending = self
-            .server
-            .seats
-            .get(sequence)
-            .and_then(|seat| seat.pending);
+        let pending = self.server.seats.get(sequence).and_then(|seat| seat.pending);
         let Some(pending) = pending.filter(|pending| pending.message == message) else {
             self.stats.mark(Mark::ReplyTooLate);
             self.line(sequence, What::ReplyTooLate, [message, 0, 0]);
@@ -255,11 +209,7 @@ impl World {
             }
             Reply::HandedBack(done) => {
                 self.line(sequence, What::HandedBack, [0, u64::from(done), 0]);
-                self.stats.mark(if done {
-                    Mark::HandedBack
-                } else {
-                    Mark::HandBackRefused
-                });
+                self.stats.mark(if done { Mark::HandedBack } else { Mark::HandBackRefused });
                 self.checks.handed_back(sequence, done);
                 self.tell(sequence, Event::HandedBack(attempt, done));
             }
@@ -292,11 +242,7 @@ impl World {
 
     /// The shell does not wait for the store any longer; what came of the question is unknown.
     pub(super) fn time_out(&mut self, sequence: usize, message: u64) {
-        let pending = self
-            .server
-            .seats
-            .get(sequence)
-            .and_then(|seat| seat.pending);
+        let pending = self.server.seats.get(sequence).and_then(|seat| seat.pending);
         if pending.is_some_and(|pending| pending.message == message) {
             self.stats.mark(Mark::TimedOut);
             self.line(sequence, What::Timeout, [message, 0, 0]);
@@ -324,9 +270,7 @@ impl World {
     pub(super) fn tell(&mut self, sequence: usize, event: Event<RequestId>) {
         let mut actions = std::mem::take(&mut self.actions);
         let now = Instant::from_micros(self.now);
-        self.server.seats[sequence]
-            .allocator
-            .handle(now, event, &mut actions);
+        self.server.seats[sequence].allocator.handle(now, event, &mut actions);
         for action in actions.drain(..) {
             self.act(sequence, action);
         }
@@ -382,14 +326,9 @@ impl World {
     }
 
     fn issue(&mut self, sequence: usize, id: RequestId, block: Block) {
-        self.line(
-            sequence,
-            What::Issue,
-            [id.0 as u64, block.start(), block.end()],
-        );
+        self.line(sequence, What::Issue, [id.0 as u64, block.start(), block.end()]);
         let Wish::Take(count) = self.requests[id.0].wish else {
-            self.checks
-                .find("range", format!("request {} asked for no range", id.0));
+            self.checks.find("range", format!("request {} asked for no range", id.0));
             return;
         };
         self.checks.wait_no_more(sequence, count);
@@ -404,8 +343,7 @@ impl World {
 
     fn acknowledge(&mut self, sequence: usize, id: RequestId) {
         let Wish::Raise(floor) = self.requests[id.0].wish else {
-            self.checks
-                .find("raise", format!("request {} asked for no raise", id.0));
+            self.checks.find("raise", format!("request {} asked for no raise", id.0));
             return;
         };
         let floor = floor.min(ticketd_core::limits::MARK_MAX);
@@ -454,13 +392,9 @@ impl World {
         let request = &self.requests[id.0];
         let latest = request.deadline.max(request.told_at);
         if request.state != State::Waiting {
-            self.checks
-                .find("liveness", format!("request {} is answered twice", id.0));
+            self.checks.find("liveness", format!("request {} is answered twice", id.0));
         } else if self.now > latest {
-            let message = format!(
-                "request {} is answered at {}, not by {latest}",
-                id.0, self.now
-            );
+            let message = format!("request {} is answered at {}, not by {latest}", id.0, self.now);
             self.checks.find("liveness", message);
         }
     }

@@ -122,11 +122,7 @@ impl Store {
         if !self.batch.is_empty() || self.queue.is_empty() {
             return 0;
         }
-        let size = if group {
-            self.queue.len().min(GROUP_MAX)
-        } else {
-            1
-        };
+        let size = if group { self.queue.len().min(GROUP_MAX) } else { 1 };
         self.batch.extend(self.queue.drain(..size));
         self.batch_id += 1;
         size
@@ -165,15 +161,9 @@ impl Store {
                 let len = asked.len.min(message.longest);
                 reserve(record, Reserve { len, ..asked }, Effect::Reserved)
             }
-            Op::ForeignReserve(len) => reserve(
-                record,
-                Reserve {
-                    floor: 1,
-                    len,
-                    spent: 1,
-                },
-                Effect::ForeignReserved,
-            ),
+            Op::ForeignReserve(len) => {
+                reserve(record, Reserve { floor: 1, len, spent: 1 }, Effect::ForeignReserved)
+            }
             Op::Raise(floor) => {
                 let from = record.mark;
                 let to = raise(record, floor, bugs.raise_as_set);
@@ -198,11 +188,7 @@ impl Store {
         let apply = |message: Message| {
             let (sequence, before) = (message.sequence, self.records[message.sequence]);
             let (reply, effect) = self.apply(&message);
-            self.early.push(Early {
-                sequence,
-                before,
-                effect,
-            });
+            self.early.push(Early { sequence, before, effect });
             (message, reply)
         };
         batch.into_iter().map(apply).collect()
@@ -210,10 +196,7 @@ impl Store {
 
     /// What was answered first has become durable.
     pub(super) fn early_done(&mut self) -> Vec<(usize, Effect)> {
-        self.early
-            .drain(..)
-            .map(|early| (early.sequence, early.effect))
-            .collect()
+        self.early.drain(..).map(|early| (early.sequence, early.effect)).collect()
     }
 
     /// The server crashed: what was answered first is lost.
@@ -251,12 +234,5 @@ fn hand_back(record: &mut Record, unissued: HandBack, blindly: bool) -> (Reply, 
         return (Reply::HandedBack(true), Effect::HandedBack(unissued));
     }
     let done = record.hand_back(unissued);
-    (
-        Reply::HandedBack(done),
-        if done {
-            Effect::HandedBack(unissued)
-        } else {
-            Effect::Nothing
-        },
-    )
+    (Reply::HandedBack(done), if done { Effect::HandedBack(unissued) } else { Effect::Nothing })
 }

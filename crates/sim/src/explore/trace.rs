@@ -161,16 +161,8 @@ impl Trace {
     }
 
     pub(super) fn line(&mut self, at: u64, sequence: usize, what: What, numbers: [u64; 3]) {
-        let line = Line {
-            at,
-            what,
-            sequence,
-            numbers,
-        };
-        for word in [at, what as u64 | (sequence as u64) << 8]
-            .into_iter()
-            .chain(numbers)
-        {
+        let line = Line { at, what, sequence, numbers };
+        for word in [at, what as u64 | (sequence as u64) << 8].into_iter().chain(numbers) {
             // The step of FxHash: one rotation and one multiplication.
             self.hash = (self.hash.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
         }

@@ -116,8 +116,7 @@ impl World {
         self.begin();
         while self.phase != Phase::Over && !self.checks.has_found() {
             let Some((at, happening)) = self.schedule.next() else {
-                self.checks
-                    .find("liveness", format!("{} wait for ever", self.outstanding));
+                self.checks.find("liveness", format!("{} wait for ever", self.outstanding));
                 break;
             };
             if at > self.phase_limit || self.stats.happenings > HAPPENINGS_MAX {
@@ -152,11 +151,7 @@ impl World {
 
     /// How many happenings until the next, `mean` on average; 0 for never.
     fn distance(&mut self, mean: u64) -> u64 {
-        if mean == 0 {
-            0
-        } else {
-            self.draw.between(1, 2 * mean)
-        }
+        if mean == 0 { 0 } else { self.draw.between(1, 2 * mean) }
     }
 
     fn stuck(&self) -> String {
@@ -173,27 +168,15 @@ impl World {
         match happening {
             Happening::Ask { client } => self.ask(client),
             Happening::Arrive { request } => self.arrive(request),
-            Happening::Tell {
-                life,
-                sequence,
-                note,
-            } => {
+            Happening::Tell { life, sequence, note } => {
                 if self.server.lives(life) {
                     self.hear_note(sequence, note);
                 }
             }
-            Happening::Answer {
-                life,
-                request,
-                answer,
-            } => self.answer(life, request, answer),
+            Happening::Answer { life, request, answer } => self.answer(life, request, answer),
             Happening::Leave { request } => self.leave(request),
             Happening::Commit { batch } => self.commit(batch),
-            Happening::Reply {
-                message,
-                sequence,
-                reply,
-            } => {
+            Happening::Reply { message, sequence, reply } => {
                 self.hear_reply(sequence, message, reply);
             }
             Happening::Timeout { message, sequence } => self.time_out(sequence, message),
@@ -235,12 +218,7 @@ impl World {
         self.store.reopen();
         self.checks.boot();
         let config = self.allocator_config();
-        self.server.seats = self
-            .config
-            .sequences
-            .iter()
-            .map(|_| Seat::new(config))
-            .collect();
+        self.server.seats = self.config.sequences.iter().map(|_| Seat::new(config)).collect();
         for sequence in 0..self.server.seats.len() {
             // A sequence may be opened at the start, or when it is first asked for.
             if self.draw.chance(500) {

@@ -53,11 +53,7 @@ struct Pace {
 impl Pace {
     fn new(clock: Clock, per_second: Option<f64>) -> Self {
         let interval = per_second.map(|rate| Duration::from_secs_f64(1.0 / rate));
-        Self {
-            clock,
-            interval,
-            due: clock.now(),
-        }
+        Self { clock, interval, due: clock.now() }
     }
 
     fn wait(&mut self, stop: &Stop) {
@@ -137,9 +133,7 @@ impl Agent<'_> {
                 Ok(block) => Some(block),
                 Err(error) => {
                     let Self { number, table, .. } = self;
-                    self.shared
-                        .trouble
-                        .report(format!("agent {number}, {table}: {error}"));
+                    self.shared.trouble.report(format!("agent {number}, {table}: {error}"));
                     self.shared.stop.request();
                     None
                 }

@@ -71,15 +71,8 @@ impl Default for Auditor {
 impl Auditor {
     /// An auditor that keeps at most `spans_max` spans of IDs.
     pub fn with_spans_max(spans_max: usize) -> Self {
-        let book = Book {
-            spans: Spans::new(spans_max),
-            fresh: 0,
-            found: Findings::default(),
-        };
-        Self {
-            highest: AtomicU64::new(0),
-            book: Mutex::new(book),
-        }
+        let book = Book { spans: Spans::new(spans_max), fresh: 0, found: Findings::default() };
+        Self { highest: AtomicU64::new(0), book: Mutex::new(book) }
     }
 
     /// To be called before an agent asks for tickets.
@@ -118,11 +111,7 @@ impl Book {
     fn enter(&mut self, asked: Asked, block: Block) {
         let found = &mut self.found;
         found.issued += block.len();
-        found.first = Some(
-            found
-                .first
-                .map_or(block.start(), |first| first.min(block.start())),
-        );
+        found.first = Some(found.first.map_or(block.start(), |first| first.min(block.start())));
         found.last = found.last.max(Some(block.last()));
         if block.start() <= asked.0 {
             found.inversions += block.last().min(asked.0) - block.start() + 1;
@@ -160,10 +149,7 @@ mod tests {
         // Asked for before anything was answered, so that it is no inversion as well.
         auditor.answered(early, block(42, 43));
         let found = auditor.findings();
-        assert_eq!(
-            (found.issued, found.duplicates, found.inversions),
-            (100, 1, 0)
-        );
+        assert_eq!((found.issued, found.duplicates, found.inversions), (100, 1, 0));
         assert_eq!((found.gaps, found.a_duplicate), (0, Some(42)));
         assert!(!found.is_clean());
     }
@@ -199,10 +185,7 @@ mod tests {
         assert_eq!(auditor.findings().gaps, 3 + 8);
         auditor.answered(early, block(12, 20));
         let found = auditor.findings();
-        assert_eq!(
-            (found.gaps, found.first, found.last),
-            (3, Some(5), Some(20))
-        );
+        assert_eq!((found.gaps, found.first, found.last), (3, Some(5), Some(20)));
         assert!(found.is_clean(), "gaps are legal");
     }
 

@@ -40,10 +40,7 @@ impl Local {
     /// As [`Local::start`].
     pub fn over(store: Arc<dyn Store>) -> io::Result<Self> {
         // One worker is enough for refills; the tickets are taken on the dispensers' threads.
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_time()
-            .build()?;
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_time().build()?;
         let service = Service::new(store, ServiceSettings::default(), Clock::start());
         Ok(Self { service, runtime })
     }
@@ -62,8 +59,7 @@ impl Local {
     pub(super) fn burnt(&self, table: &Name) -> u64 {
         let sequence = self.service.opened(table.as_str());
         let info = sequence.and_then(|sequence| sequence.info(self.service.clock().now()));
-        info.and_then(|info| info.open)
-            .map_or(0, |open| open.tally.burnt.total())
+        info.and_then(|info| info.open).map_or(0, |open| open.tally.burnt.total())
     }
 
     /// Ends the service. Returns whether it ended in time.

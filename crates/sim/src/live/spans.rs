@@ -31,11 +31,7 @@ pub struct Spans {
 impl Spans {
     /// An empty set that keeps at most `limit` spans; at least one.
     pub fn new(limit: usize) -> Self {
-        Self {
-            spans: BTreeMap::new(),
-            limit: limit.max(1),
-            floor: 0,
-        }
+        Self { spans: BTreeMap::new(), limit: limit.max(1), floor: 0 }
     }
 
     /// The lowest ID that can still be checked.
@@ -56,19 +52,12 @@ impl Spans {
     /// Adds the IDs of `block` and tells which were new.
     pub fn note(&mut self, block: Block) -> Noted {
         let Some(checked) = block.at_or_above(self.floor) else {
-            return Noted {
-                unchecked: block.len(),
-                ..Noted::default()
-            };
+            return Noted { unchecked: block.len(), ..Noted::default() };
         };
         let unchecked = block.len() - checked.len();
         let duplicates = self.insert(checked.start(), checked.end());
         self.forget();
-        Noted {
-            fresh: checked.len() - duplicates,
-            duplicates,
-            unchecked,
-        }
+        Noted { fresh: checked.len() - duplicates, duplicates, unchecked }
     }
 
     /// Adds `[start, end)` and returns how many of its IDs were there already.
@@ -117,11 +106,7 @@ mod tests {
     }
 
     fn noted(fresh: u64, duplicates: u64, unchecked: u64) -> Noted {
-        Noted {
-            fresh,
-            duplicates,
-            unchecked,
-        }
+        Noted { fresh, duplicates, unchecked }
     }
 
     #[test]
@@ -144,11 +129,7 @@ mod tests {
         assert_eq!((spans.len(), spans.floor()), (2, 12));
         assert_eq!(spans.note(block(5, 6)), noted(0, 0, 1));
         assert_eq!(spans.note(block(11, 14)), noted(2, 0, 1));
-        assert_eq!(
-            spans.note(block(20, 21)),
-            noted(0, 1, 0),
-            "above the floor nothing is lost"
-        );
+        assert_eq!(spans.note(block(20, 21)), noted(0, 1, 0), "above the floor nothing is lost");
     }
 
     #[test]
@@ -161,11 +142,7 @@ mod tests {
                 let start = random.random_range(1..120_u64);
                 let block = block(start, start + random.random_range(1..9_u64));
                 let fresh = block.ids().filter(|id| plain.insert(*id)).count() as u64;
-                assert_eq!(
-                    spans.note(block),
-                    noted(fresh, block.len() - fresh, 0),
-                    "{seed}"
-                );
+                assert_eq!(spans.note(block), noted(fresh, block.len() - fresh, 0), "{seed}");
             }
         }
     }

@@ -65,10 +65,7 @@ impl Database {
     /// the next opening finds: an earlier transaction of unknown outcome is decided here.
     pub(super) fn open(disk: &Arc<Counted>) -> Result<(Self, Content), Failure> {
         let fuse = Fuse::default();
-        let pages = Pages {
-            disk: Arc::clone(disk),
-            fuse: fuse.clone(),
-        };
+        let pages = Pages { disk: Arc::clone(disk), fuse: fuse.clone() };
         let redb = verified(pages).map_err(|error| not_opened(disk, &fuse, &error))?;
         let database = Self { redb, fuse };
         match read_all(&database.redb, disk) {
@@ -87,10 +84,7 @@ impl Database {
     /// would destroy the latest state. So it is done on a copy in memory first.
     pub(super) fn rehearse(disk: &Arc<Counted>) -> Result<Content, Failure> {
         let fuse = Fuse::default();
-        let pages = Pages {
-            disk: Arc::clone(disk),
-            fuse: fuse.clone(),
-        };
+        let pages = Pages { disk: Arc::clone(disk), fuse: fuse.clone() };
         let redb = copy_of(&pages).map_err(Into::into).and_then(verified);
         let redb = redb.map_err(|error| not_opened(disk, &fuse, &error))?;
         read_all(&redb, disk)
@@ -98,17 +92,14 @@ impl Database {
 
     /// Writes `changes` and `stamp` in one durable transaction.
     pub(super) fn commit(&self, changes: &Records, stamp: Stamp) -> Result<(), NotCommitted> {
-        let before = |error: redb::Error| NotCommitted {
-            perhaps_applied: false,
-            text: error.to_string(),
-        };
+        let before =
+            |error: redb::Error| NotCommitted { perhaps_applied: false, text: error.to_string() };
         let transaction = self.write(changes, stamp).map_err(before)?;
         // From here on an error says nothing about the file: redb also reports one that came
         // after the commit was durable.
-        transaction.commit().map_err(|e| NotCommitted {
-            perhaps_applied: true,
-            text: e.to_string(),
-        })
+        transaction
+            .commit()
+            .map_err(|e| NotCommitted { perhaps_applied: true, text: e.to_string() })
     }
 
     /// The first error of the disk since this was opened.
@@ -184,10 +175,7 @@ fn read_all(redb: &redb::Database, disk: &Counted) -> Result<Content, Failure> {
     let path = disk.path(DiskFile::Store);
     let damaged = |why: &dyn Error| fault::damaged(&path, &why.to_string());
     let transaction = redb.begin_read().map_err(|e| damaged(&e))?;
-    let mut content = Content {
-        stamp: None,
-        records: Records::new(),
-    };
+    let mut content = Content { stamp: None, records: Records::new() };
     match transaction.open_table(STAMP) {
         Ok(table) => {
             if let Some(row) = table.get(()).map_err(|e| damaged(&e))? {

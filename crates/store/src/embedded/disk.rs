@@ -100,10 +100,7 @@ pub(super) struct Counted {
 
 impl Counted {
     pub(super) fn new(disk: Arc<dyn Disk>) -> Self {
-        Self {
-            disk,
-            syncs: AtomicU64::new(0),
-        }
+        Self { disk, syncs: AtomicU64::new(0) }
     }
 
     pub(super) fn disk(&self) -> &dyn Disk {

@@ -24,11 +24,7 @@ pub(super) struct Fault {
 
 impl Fault {
     pub(super) fn new(operation: Operation, error: &io::Error) -> Self {
-        Self {
-            operation,
-            kind: error.kind(),
-            text: error.to_string(),
-        }
+        Self { operation, kind: error.kind(), text: error.to_string() }
     }
 
     /// Whether there is merely no room: what was written before is intact, and the store can be
@@ -73,10 +69,7 @@ pub(super) fn disk_failed(fault: &Fault, path: &str) -> Failure {
     };
     Failure::new(
         FailureKind::Corrupt,
-        format!(
-            "{what}: {}; check the disk, then restart ticketd; file {path}",
-            fault.text
-        ),
+        format!("{what}: {}; check the disk, then restart ticketd; file {path}", fault.text),
     )
 }
 

@@ -59,20 +59,12 @@ impl FileDisk {
     }
 
     fn slot(&self, file: DiskFile) -> MutexGuard<'_, Option<File>> {
-        let slot = if file == DiskFile::Witness {
-            &self.witness
-        } else {
-            &self.draft
-        };
+        let slot = if file == DiskFile::Witness { &self.witness } else { &self.draft };
         slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn open_existing(&self, file: DiskFile) -> io::Result<Option<File>> {
-        match OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(self.path(file))
-        {
+        match OpenOptions::new().read(true).write(true).open(self.path(file)) {
             Ok(handle) => Ok(Some(handle)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -124,8 +116,7 @@ impl Disk for FileDisk {
     }
 
     fn read(&self, file: DiskFile, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.with(file, |f| f.read_exact_at(out, offset))?
-            .ok_or_else(|| ErrorKind::NotFound.into())
+        self.with(file, |f| f.read_exact_at(out, offset))?.ok_or_else(|| ErrorKind::NotFound.into())
     }
 
     fn write(&self, file: DiskFile, offset: u64, data: &[u8]) -> io::Result<()> {
@@ -138,15 +129,11 @@ impl Disk for FileDisk {
 
     fn sync(&self, file: DiskFile) -> io::Result<()> {
         // The data and the length: fdatasync writes what is needed to read the data back.
-        self.with(file, File::sync_data)?
-            .ok_or_else(|| ErrorKind::NotFound.into())
+        self.with(file, File::sync_data)?.ok_or_else(|| ErrorKind::NotFound.into())
     }
 
     fn rename_draft(&self) -> io::Result<()> {
-        fs::rename(
-            self.path(DiskFile::WitnessDraft),
-            self.path(DiskFile::Witness),
-        )?;
+        fs::rename(self.path(DiskFile::WitnessDraft), self.path(DiskFile::Witness))?;
         let handle = self.slot(DiskFile::WitnessDraft).take();
         *self.slot(DiskFile::Witness) = handle;
         Ok(())
@@ -194,10 +181,8 @@ fn lock(store: &File, dir: &Path) -> Result<(), Failure> {
 
 /// Makes `dir` and whatever is missing above it, and makes their names durable.
 fn create_dir(dir: &Path) -> io::Result<()> {
-    let missing: Vec<&Path> = dir
-        .ancestors()
-        .take_while(|d| !d.as_os_str().is_empty() && !d.exists())
-        .collect();
+    let missing: Vec<&Path> =
+        dir.ancestors().take_while(|d| !d.as_os_str().is_empty() && !d.exists()).collect();
     fs::create_dir_all(dir)?;
     for made in &missing {
         sync_parent(made)?;

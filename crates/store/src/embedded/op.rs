@@ -34,10 +34,7 @@ pub(super) struct Overlay<'a> {
 
 impl<'a> Overlay<'a> {
     pub(super) fn over(durable: &'a Records) -> Self {
-        Self {
-            durable,
-            changes: Records::new(),
-        }
+        Self { durable, changes: Records::new() }
     }
 
     /// What there is to commit.
@@ -46,10 +43,7 @@ impl<'a> Overlay<'a> {
     }
 
     fn get(&self, name: &Name) -> Option<Record> {
-        self.changes
-            .get(name)
-            .or_else(|| self.durable.get(name))
-            .copied()
+        self.changes.get(name).or_else(|| self.durable.get(name)).copied()
     }
 
     /// Applies `change` to the record of `name`; keeps it only if it succeeds and is one.
@@ -85,20 +79,16 @@ impl Op {
             }
             Self::Reserve(name, asked, reply) => {
                 let block = overlay.change(&name, |record| {
-                    record
-                        .reserve(asked)
-                        .map_err(|_| StoreError::exhausted(&name))
+                    record.reserve(asked).map_err(|_| StoreError::exhausted(&name))
                 });
                 settle(reply, block)
             }
-            Self::Raise(name, floor, reply) => settle(
-                reply,
-                overlay.change(&name, |record| Ok(record.raise(floor))),
-            ),
-            Self::HandBack(name, unissued, reply) => settle(
-                reply,
-                overlay.change(&name, |record| Ok(record.hand_back(unissued))),
-            ),
+            Self::Raise(name, floor, reply) => {
+                settle(reply, overlay.change(&name, |record| Ok(record.raise(floor))))
+            }
+            Self::HandBack(name, unissued, reply) => {
+                settle(reply, overlay.change(&name, |record| Ok(record.hand_back(unissued))))
+            }
         }
     }
 

@@ -19,24 +19,14 @@ pub(super) struct Fuse(Arc<Mutex<Option<Fault>>>);
 impl Fuse {
     /// The first error, if there was one.
     pub(super) fn fault(&self) -> Option<Fault> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Lets nothing through any more.
     pub(super) fn blow(&self) {
         let text = "the store was closed over a failure".to_owned();
-        let fault = Fault {
-            operation: Operation::Write,
-            kind: io::ErrorKind::Other,
-            text,
-        };
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(fault);
+        let fault = Fault { operation: Operation::Write, kind: io::ErrorKind::Other, text };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(fault);
     }
 
     fn pass<T>(&self, operation: Operation, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
@@ -45,10 +35,7 @@ impl Fuse {
         }
         call().inspect_err(|error| {
             let fault = Fault::new(operation, error);
-            self.0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .get_or_insert(fault);
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(fault);
         })
     }
 }
@@ -70,25 +57,18 @@ impl StorageBackend for Pages {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.fuse.pass(Operation::Read, || {
-            self.disk.disk().read(DiskFile::Store, offset, out)
-        })
+        self.fuse.pass(Operation::Read, || self.disk.disk().read(DiskFile::Store, offset, out))
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.fuse.pass(Operation::SetLen, || {
-            self.disk.disk().set_len(DiskFile::Store, len)
-        })
+        self.fuse.pass(Operation::SetLen, || self.disk.disk().set_len(DiskFile::Store, len))
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.fuse
-            .pass(Operation::Sync, || self.disk.sync(DiskFile::Store))
+        self.fuse.pass(Operation::Sync, || self.disk.sync(DiskFile::Store))
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.fuse.pass(Operation::Write, || {
-            self.disk.disk().write(DiskFile::Store, offset, data)
-        })
+        self.fuse.pass(Operation::Write, || self.disk.disk().write(DiskFile::Store, offset, data))
     }
 }

@@ -37,10 +37,7 @@ pub(super) enum StampError {
 impl Stamp {
     /// The stamp of the commit after this one.
     pub(super) const fn next(self) -> Self {
-        Self {
-            instance: self.instance,
-            commits: self.commits + 1,
-        }
+        Self { instance: self.instance, commits: self.commits + 1 }
     }
 
     /// Magic, format, instance, commits, zeros, then the CRC-32 of all that; little-endian.
@@ -68,10 +65,7 @@ impl Stamp {
         instance.copy_from_slice(&bytes[12..28]);
         let mut commits = [0; 8];
         commits.copy_from_slice(&bytes[28..36]);
-        Ok(Self {
-            instance: u128::from_le_bytes(instance),
-            commits: u64::from_le_bytes(commits),
-        })
+        Ok(Self { instance: u128::from_le_bytes(instance), commits: u64::from_le_bytes(commits) })
     }
 }
 
@@ -91,21 +85,14 @@ mod tests {
 
     #[test]
     fn reads_what_it_wrote_and_notices_every_flipped_bit() {
-        let stamp = Stamp {
-            instance: 0x0123_4567_89ab_cdef_1122_3344_5566_7788,
-            commits: 77,
-        };
+        let stamp = Stamp { instance: 0x0123_4567_89ab_cdef_1122_3344_5566_7788, commits: 77 };
         let bytes = stamp.encode();
         assert_eq!(Stamp::decode(&bytes), Ok(stamp));
         assert_eq!(Stamp::decode(&bytes[1..]), Err(StampError::Length));
         for bit in 0..STAMP_LEN * 8 {
             let mut damaged = bytes;
             damaged[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(
-                Stamp::decode(&damaged),
-                Err(StampError::Checksum),
-                "bit {bit}"
-            );
+            assert_eq!(Stamp::decode(&damaged), Err(StampError::Checksum), "bit {bit}");
         }
     }
 }

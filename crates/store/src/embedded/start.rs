@@ -50,11 +50,7 @@ pub(super) fn start(disk: &Arc<Counted>, fresh: u128) -> Result<Started, Failure
         (None, None) => return Err(lost(disk)),
     };
     remember(disk, stamp)?;
-    Ok(Started {
-        database,
-        stamp,
-        records: content.records,
-    })
+    Ok(Started { database, stamp, records: content.records })
 }
 
 /// Opens the store again that had made `known.commits` commits and held `records`; `Some` of its
@@ -89,10 +85,7 @@ fn before_opening(disk: &Counted, fresh: u128) -> Result<Option<Stamp>, Failure>
             disk.disk().set_len(file, 0).map_err(failed)?;
             disk.sync(file).map_err(failed)?;
             disk.sync_dir().map_err(failed)?;
-            let stamp = Stamp {
-                instance: fresh,
-                commits: 0,
-            };
+            let stamp = Stamp { instance: fresh, commits: 0 };
             witness::create(disk, stamp)?;
             return Ok(Some(stamp));
         }
@@ -109,11 +102,7 @@ fn before_opening(disk: &Counted, fresh: u128) -> Result<Option<Stamp>, Failure>
 /// number last.
 fn has_blank_header(disk: &Counted) -> std::io::Result<bool> {
     const MAGIC_LEN: u64 = 9;
-    let len = disk
-        .disk()
-        .len(DiskFile::Store)?
-        .unwrap_or(0)
-        .min(MAGIC_LEN);
+    let len = disk.disk().len(DiskFile::Store)?.unwrap_or(0).min(MAGIC_LEN);
     let mut head = [0; MAGIC_LEN as usize];
     let head = &mut head[..usize::try_from(len).expect("at most 9")];
     disk.disk().read(DiskFile::Store, 0, head)?;
@@ -121,15 +110,13 @@ fn has_blank_header(disk: &Counted) -> std::io::Result<bool> {
 }
 
 fn first_commit(disk: &Counted, database: &Database, stamp: Stamp) -> Result<(), Failure> {
-    database
-        .commit(&Records::new(), stamp)
-        .map_err(|failed| match database.fault() {
-            Some(fault) if fault.is_no_room() => {
-                fault::no_room(FailureKind::Unavailable, disk.disk().dir(), &fault.text)
-            }
-            Some(fault) => fault::disk_failed(&fault, &disk.path(DiskFile::Store)),
-            None => fault::damaged(&disk.path(DiskFile::Store), &failed.text),
-        })
+    database.commit(&Records::new(), stamp).map_err(|failed| match database.fault() {
+        Some(fault) if fault.is_no_room() => {
+            fault::no_room(FailureKind::Unavailable, disk.disk().dir(), &fault.text)
+        }
+        Some(fault) => fault::disk_failed(&fault, &disk.path(DiskFile::Store)),
+        None => fault::damaged(&disk.path(DiskFile::Store), &failed.text),
+    })
 }
 
 /// Makes the witness say durably what the store says, before anything is answered.

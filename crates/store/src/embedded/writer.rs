@@ -41,15 +41,8 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, started: Started) -> Self {
-        *shared
-            .records
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = started.records;
-        Self {
-            shared,
-            database: Some(started.database),
-            stamp: started.stamp,
-        }
+        *shared.records.write().unwrap_or_else(PoisonError::into_inner) = started.records;
+        Self { shared, database: Some(started.database), stamp: started.stamp }
     }
 
     /// Serves until everybody who could ask is gone, then closes the store cleanly.
@@ -68,14 +61,8 @@ impl Writer {
             return;
         }
         let (settles, changes) = self.work_out(group);
-        let failed = if changes.is_empty() {
-            None
-        } else {
-            self.commit(changes).err()
-        };
-        settles
-            .into_iter()
-            .for_each(|settle| settle(failed.as_ref()));
+        let failed = if changes.is_empty() { None } else { self.commit(changes).err() };
+        settles.into_iter().for_each(|settle| settle(failed.as_ref()));
     }
 
     /// Makes sure that a commit can be tried at all.
@@ -84,11 +71,7 @@ impl Writer {
             return Err(failure.clone());
         }
         self.check_place()?;
-        if self.database.is_none() {
-            self.reopen()
-        } else {
-            Ok(())
-        }
+        if self.database.is_none() { self.reopen() } else { Ok(()) }
     }
 
     fn work_out(&self, group: Vec<Op>) -> (Vec<Settle>, Records) {
@@ -99,10 +82,7 @@ impl Writer {
     }
 
     fn commit(&mut self, changes: Records) -> Result<(), Failure> {
-        let database = self
-            .database
-            .as_ref()
-            .expect("a ready writer has an open store");
+        let database = self.database.as_ref().expect("a ready writer has an open store");
         let next = self.stamp.next();
         if let Err(failed) = database.commit(&changes, next) {
             return Err(self.not_committed(&failed));
@@ -110,11 +90,7 @@ impl Writer {
         self.stamp = next;
         self.check_place()?;
         self.update_witness();
-        self.shared
-            .records
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(changes);
+        self.shared.records.write().unwrap_or_else(PoisonError::into_inner).extend(changes);
         self.shared.commits.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -158,11 +134,7 @@ impl Writer {
                 if let Some(records) = applied {
                     self.stamp = self.stamp.next();
                     self.update_witness();
-                    *self
-                        .shared
-                        .records
-                        .write()
-                        .unwrap_or_else(PoisonError::into_inner) = records;
+                    *self.shared.records.write().unwrap_or_else(PoisonError::into_inner) = records;
                 }
                 Ok(())
             }
@@ -195,10 +167,7 @@ impl Writer {
             return;
         }
         let fault = Fault::new(Operation::Write, &error);
-        self.shared.stop(fault::disk_failed(
-            &fault,
-            &self.shared.disk.path(DiskFile::Witness),
-        ));
+        self.shared.stop(fault::disk_failed(&fault, &self.shared.disk.path(DiskFile::Witness)));
     }
 
     fn close(self) {

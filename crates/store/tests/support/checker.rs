@@ -85,14 +85,9 @@ impl Promises {
                 self.sequences[at].made = true;
             }
             Step::Reserve(len) => {
-                let asked = Reserve {
-                    floor: 1,
-                    len,
-                    spent: 1,
-                };
+                let asked = Reserve { floor: 1, len, spent: 1 };
                 let block = store.reserve(&name, asked).await?;
-                self.hold(at, block)
-                    .unwrap_or_else(|broken| panic!("{broken}"));
+                self.hold(at, block).unwrap_or_else(|broken| panic!("{broken}"));
             }
             Step::Raise(floor) => {
                 let mark = store.raise(&name, floor).await?;
@@ -126,10 +121,7 @@ impl Promises {
         if middle > block.start() {
             held.push((block.start(), middle));
         }
-        Some(HandBack {
-            start: middle,
-            end: block.end(),
-        })
+        Some(HandBack { start: middle, end: block.end() })
     }
 
     /// What is still promised while a hand-back is in flight.
@@ -142,17 +134,11 @@ impl Promises {
         let promise = &mut self.sequences[at];
         for &(start, end) in &promise.held {
             if block.start() < end && start < block.end() {
-                return Err(format!(
-                    "{} gave {block} but [{start}, {end}) is held",
-                    NAMES[at]
-                ));
+                return Err(format!("{} gave {block} but [{start}, {end}) is held", NAMES[at]));
             }
         }
         if block.start() < promise.floor {
-            return Err(format!(
-                "{} gave {block} below the floor {}",
-                NAMES[at], promise.floor
-            ));
+            return Err(format!("{} gave {block} below the floor {}", NAMES[at], promise.floor));
         }
         promise.held.push((block.start(), block.end()));
         self.last[at] = Some(block);
@@ -168,10 +154,7 @@ impl Promises {
             let highest = promise.held.iter().map(|&(_, end)| end).max().unwrap_or(1);
             match store.read(&name).await.map_err(told)? {
                 Some(record) if record.mark < highest.max(promise.floor) => {
-                    return Err(format!(
-                        "{name} has mark {}, {highest} was held",
-                        record.mark
-                    ));
+                    return Err(format!("{name} has mark {}, {highest} was held", record.mark));
                 }
                 None if promise.made => return Err(format!("{name} was made and is gone")),
                 Some(_) => there.push(at),
@@ -185,15 +168,9 @@ impl Promises {
     pub async fn check(&self, store: &Embedded) -> Result<(), String> {
         let there = self.check_marks(store).await?;
         // All are asked before the first is awaited, so that they share a commit.
-        let asked = Reserve {
-            floor: 1,
-            len: 100,
-            spent: 1,
-        };
-        let calls: Vec<_> = there
-            .into_iter()
-            .map(|at| (at, store.reserve(&name(at), asked)))
-            .collect();
+        let asked = Reserve { floor: 1, len: 100, spent: 1 };
+        let calls: Vec<_> =
+            there.into_iter().map(|at| (at, store.reserve(&name(at), asked))).collect();
         let mut after = self.clone();
         for (at, call) in calls {
             after.hold(at, call.await.map_err(told)?)?;
@@ -203,10 +180,7 @@ impl Promises {
 
     /// How many blocks are held.
     pub fn count(&self) -> usize {
-        self.sequences
-            .iter()
-            .map(|promise| promise.held.len())
-            .sum()
+        self.sequences.iter().map(|promise| promise.held.len()).sum()
     }
 }
 
@@ -216,9 +190,5 @@ fn told(error: StoreError) -> String {
 
 /// Runs `future` on this thread; what it waits for comes from the store's own.
 pub fn wait<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .unwrap()
-        .block_on(future)
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
 }

@@ -18,9 +18,7 @@ pub fn open_error(dir: &Path) -> StoreError {
 
 /// Where syncs cost nothing: for tests that open thousands of times.
 pub fn quick_dir() -> TempDir {
-    tempfile::tempdir_in("/dev/shm")
-        .or_else(|_| tempfile::tempdir())
-        .unwrap()
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 /// A directory with a store that made promises and was closed cleanly; its last step is a
@@ -48,10 +46,7 @@ pub struct Files {
 impl Files {
     pub fn read(dir: &Path) -> Self {
         let read = |name| fs::read(dir.join(name)).unwrap();
-        Self {
-            store: read(STORE),
-            witness: read(WITNESS),
-        }
+        Self { store: read(STORE), witness: read(WITNESS) }
     }
 
     pub fn write(&self, dir: &Path) {
@@ -68,17 +63,8 @@ pub fn refused_or_kept(dir: &Path, promises: &Promises, what: &str) -> bool {
             false
         }
         Err(error) => {
-            assert_eq!(
-                error.kind,
-                FailureKind::Corrupt,
-                "{what}: {}",
-                error.to_failure()
-            );
-            assert!(
-                error.message.contains(&dir.display().to_string()),
-                "{}",
-                error.message
-            );
+            assert_eq!(error.kind, FailureKind::Corrupt, "{what}: {}", error.to_failure());
+            assert!(error.message.contains(&dir.display().to_string()), "{}", error.message);
             true
         }
     }

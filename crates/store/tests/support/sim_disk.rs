@@ -159,11 +159,7 @@ impl SimDisk {
 
 impl Inner {
     fn inode(&mut self, file: DiskFile) -> io::Result<&mut Inode> {
-        let at = *self
-            .state
-            .names
-            .get(file.name())
-            .ok_or(ErrorKind::NotFound)?;
+        let at = *self.state.names.get(file.name()).ok_or(ErrorKind::NotFound)?;
         Ok(&mut self.state.inodes[at])
     }
 
@@ -205,8 +201,7 @@ impl Inner {
 
 impl State {
     fn rename(&mut self, names: Names) {
-        self.unsynced_names
-            .push(std::mem::replace(&mut self.names, names));
+        self.unsynced_names.push(std::mem::replace(&mut self.names, names));
     }
 }
 
@@ -272,10 +267,7 @@ impl Inode {
 
 fn crash(state: &State, seed: &mut u64) -> State {
     let choices = state.unsynced_names.len() as u64 + 1;
-    let names = match state
-        .unsynced_names
-        .get(usize::try_from(draw(seed) % choices).unwrap())
-    {
+    let names = match state.unsynced_names.get(usize::try_from(draw(seed) % choices).unwrap()) {
         Some(earlier) => earlier.clone(),
         None => state.names.clone(),
     };
@@ -284,19 +276,10 @@ fn crash(state: &State, seed: &mut u64) -> State {
         .iter()
         .map(|inode| {
             let bytes = inode.torn(seed);
-            Inode {
-                durable: bytes.clone(),
-                cached: bytes,
-                ..Inode::default()
-            }
+            Inode { durable: bytes.clone(), cached: bytes, ..Inode::default() }
         })
         .collect();
-    State {
-        inodes,
-        durable_names: names.clone(),
-        names,
-        unsynced_names: Vec::new(),
-    }
+    State { inodes, durable_names: names.clone(), names, unsynced_names: Vec::new() }
 }
 
 fn index(offset: u64) -> usize {
@@ -309,11 +292,7 @@ impl Disk for SimDisk {
     }
 
     fn len(&self, file: DiskFile) -> io::Result<Option<u64>> {
-        Ok(self
-            .lock()
-            .inode(file)
-            .ok()
-            .map(|inode| inode.cached.len() as u64))
+        Ok(self.lock().inode(file).ok().map(|inode| inode.cached.len() as u64))
     }
 
     fn read(&self, file: DiskFile, offset: u64, out: &mut [u8]) -> io::Result<()> {
@@ -361,9 +340,7 @@ impl Disk for SimDisk {
             return Err(error);
         }
         let lies = file == DiskFile::Store
-            && inner
-                .lying_sync_every
-                .is_some_and(|every| inner.calls.is_multiple_of(every));
+            && inner.lying_sync_every.is_some_and(|every| inner.calls.is_multiple_of(every));
         if !lies {
             inner.inode(file)?.sync();
         }
@@ -375,9 +352,7 @@ impl Disk for SimDisk {
         let mut inner = self.lock();
         inner.count(Call::Rename)?;
         let mut names = inner.state.names.clone();
-        let at = names
-            .remove(DiskFile::WitnessDraft.name())
-            .ok_or(ErrorKind::NotFound)?;
+        let at = names.remove(DiskFile::WitnessDraft.name()).ok_or(ErrorKind::NotFound)?;
         names.insert(DiskFile::Witness.name(), at);
         inner.state.rename(names);
         inner.remember();

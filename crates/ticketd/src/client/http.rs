@@ -41,11 +41,7 @@ impl Connection {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| probe::no_server(address, &error))?;
         let sender = dial(&runtime, address)?;
-        Ok(Self {
-            address: address.to_owned(),
-            runtime,
-            sender,
-        })
+        Ok(Self { address: address.to_owned(), runtime, sender })
     }
 
     /// Sends a request and waits for the answer. It is never sent twice: the first one may have
@@ -62,10 +58,7 @@ impl Connection {
         if self.runtime.block_on(self.sender.ready()).is_err() {
             self.sender = dial(&self.runtime, &self.address)?;
         }
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(HOST, &self.address);
+        let mut request = Request::builder().method(method).uri(path).header(HOST, &self.address);
         if body.is_some() {
             request = request.header(CONTENT_TYPE, "application/json");
         }
@@ -73,10 +66,7 @@ impl Connection {
         let request = request.body(body).expect("paths are made of checked names");
         let sent = self.sender.send_request(request);
         let whole = async { read(sent.await?).await };
-        match self
-            .runtime
-            .block_on(async { tokio::time::timeout(TIMEOUT, whole).await })
-        {
+        match self.runtime.block_on(async { tokio::time::timeout(TIMEOUT, whole).await }) {
             Ok(Ok(reply)) => Ok(reply),
             Ok(Err(error)) => Err(Failure::work(format!(
                 "the server at {} ended the connection before it answered: {error}",
@@ -107,9 +97,7 @@ async fn shake(stream: TcpStream) -> io::Result<SendRequest<Full<Bytes>>> {
     stream.set_nodelay(true)?;
     stream.set_nonblocking(true)?;
     let stream = tokio::net::TcpStream::from_std(stream)?;
-    let (sender, connection) = handshake(TokioIo::new(stream))
-        .await
-        .map_err(io::Error::other)?;
+    let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     // Its errors come out of the request that meets them.
     tokio::spawn(async move { drop(connection.await) });
     Ok(sender)

@@ -37,9 +37,9 @@ pub fn http_address(address: &str) -> Result<String, Failure> {
     let mut stream = connect(&address)?;
     match ask(&mut stream, &address) {
         Ok(http) => Ok(http),
-        Err(error) if error.kind() == ErrorKind::InvalidData => Err(Failure::work(format!(
-            "what answers at {address} is no ticketd: {error}"
-        ))),
+        Err(error) if error.kind() == ErrorKind::InvalidData => {
+            Err(Failure::work(format!("what answers at {address} is no ticketd: {error}")))
+        }
         Err(error) => Err(no_server(&address, &error)),
     }
 }
@@ -47,9 +47,7 @@ pub fn http_address(address: &str) -> Result<String, Failure> {
 /// Connects to the first of the addresses of `address` that answers.
 pub fn connect(address: &str) -> Result<TcpStream, Failure> {
     let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
-    let found = address
-        .to_socket_addrs()
-        .map_err(|error| no_server(address, &error))?;
+    let found = address.to_socket_addrs().map_err(|error| no_server(address, &error))?;
     for addr in found {
         match TcpStream::connect_timeout(&addr, TIMEOUT) {
             Ok(stream) => return Ok(stream),
@@ -70,10 +68,7 @@ fn with_port(authority: &str, default: u16) -> Result<String, Failure> {
     let message = || format!("a server is named HOST:PORT or http://HOST:PORT, not '{authority}'");
     let host_ends = authority.rfind(']').map_or(0, |at| at + 1);
     let (host, port) = match authority[host_ends..].rfind(':') {
-        Some(at) => (
-            &authority[..host_ends + at],
-            authority[host_ends + at + 1..].parse(),
-        ),
+        Some(at) => (&authority[..host_ends + at], authority[host_ends + at + 1..].parse()),
         None => (authority, Ok(default)),
     };
     let is_bare_v6 = host_ends == 0 && host.contains(':');
@@ -119,12 +114,10 @@ fn read_until(stream: &mut TcpStream, enough: impl Fn(&[u8]) -> bool) -> io::Res
 /// The value of the line `http_addr:...`, once the line is complete.
 fn http_line(info: &[u8]) -> Option<&str> {
     let lines = info.split_inclusive(|byte| *byte == b'\n');
-    let line = lines
-        .filter(|line| line.ends_with(b"\n"))
-        .find_map(|line| {
-            let value = line.strip_prefix(b"http_addr:")?;
-            std::str::from_utf8(value).ok()
-        })?;
+    let line = lines.filter(|line| line.ends_with(b"\n")).find_map(|line| {
+        let value = line.strip_prefix(b"http_addr:")?;
+        std::str::from_utf8(value).ok()
+    })?;
     Some(line.trim())
 }
 

@@ -34,18 +34,12 @@ impl Source<'_> {
 pub fn read(path: &Path) -> Result<Vec<(&'static str, String)>, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         let path = path.display();
-        Failure::start(format!(
-            "the settings file {path} cannot be read: {error}; see --config"
-        ))
+        Failure::start(format!("the settings file {path} cannot be read: {error}; see --config"))
     })?;
     let source = Source { path, text: &text };
     let table = DeTable::parse(&text)
         .map_err(|error| source.failure(error.span(), &format!("not TOML: {}", error.message())))?;
-    table
-        .into_inner()
-        .iter()
-        .map(|(key, value)| entry(&source, key, value))
-        .collect()
+    table.into_inner().iter().map(|(key, value)| entry(&source, key, value)).collect()
 }
 
 fn entry(
@@ -59,16 +53,10 @@ fn entry(
     };
     let text = text_of(setting.form, value.get_ref()).ok_or_else(|| {
         let (form, found) = (setting.form.as_str(), value.get_ref().type_str());
-        source.failure(
-            Some(value.span()),
-            &format!("{name}: expected {form}, not a TOML {found}"),
-        )
+        source.failure(Some(value.span()), &format!("{name}: expected {form}, not a TOML {found}"))
     })?;
     (setting.check)(&text).map_err(|expected| {
-        source.failure(
-            Some(value.span()),
-            &format!("{name}: {expected}, not '{text}'"),
-        )
+        source.failure(Some(value.span()), &format!("{name}: {expected}, not '{text}'"))
     })?;
     Ok((setting.key, text))
 }

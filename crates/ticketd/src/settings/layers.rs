@@ -82,11 +82,7 @@ impl InForce {
             Settings::read(|key| texts[key].1.clone()).expect("each text was checked where it is");
         check_block_lens(&settings)?;
         let store = store(&settings, &texts)?;
-        Ok(Self {
-            settings,
-            store,
-            texts,
-        })
+        Ok(Self { settings, store, texts })
     }
 
     /// The settings as a TOML file that says where each comes from.
@@ -110,11 +106,8 @@ impl InForce {
 
     /// The two settings of the store as they come out: they may not contradict each other.
     fn store_line(&self, key: &str) -> Option<(String, String)> {
-        let (given, other) = if key == "store" {
-            ("store", "data_dir")
-        } else {
-            ("data_dir", "store")
-        };
+        let (given, other) =
+            if key == "store" { ("store", "data_dir") } else { ("data_dir", "store") };
         let value = match (key, &self.store) {
             ("store", url) => url.to_string(),
             (_, StoreUrl::Embedded(dir)) => dir.display().to_string(),
@@ -123,14 +116,7 @@ impl InForce {
         let (origin, text) = &self.texts[given];
         let is_own = Form::Text.quote(text) == Form::Text.quote(&value);
         let from_other = format!("{} ({other})", self.texts[other].0);
-        Some((
-            Form::Text.quote(&value),
-            if is_own {
-                origin.to_string()
-            } else {
-                from_other
-            },
-        ))
+        Some((Form::Text.quote(&value), if is_own { origin.to_string() } else { from_other }))
     }
 }
 
@@ -180,11 +166,7 @@ fn store(
         return Ok(of_dir);
     };
     let url = StoreUrl::parse(url)?;
-    match texts["data_dir"]
-        .0
-        .strength()
-        .cmp(&texts["store"].0.strength())
-    {
+    match texts["data_dir"].0.strength().cmp(&texts["store"].0.strength()) {
         std::cmp::Ordering::Less => Ok(url),
         std::cmp::Ordering::Greater => Ok(of_dir),
         std::cmp::Ordering::Equal if url == of_dir => Ok(url),

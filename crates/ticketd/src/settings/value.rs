@@ -52,11 +52,7 @@ impl Value for PathBuf {
     const FORM: Form = Form::Text;
 
     fn read(text: &str) -> Result<Self, String> {
-        if text.is_empty() {
-            Err("expected a directory".to_owned())
-        } else {
-            Ok(Self::from(text))
-        }
+        if text.is_empty() { Err("expected a directory".to_owned()) } else { Ok(Self::from(text)) }
     }
 }
 
@@ -76,14 +72,11 @@ impl Value for SocketAddr {
     const FORM: Form = Form::Text;
 
     fn read(text: &str) -> Result<Self, String> {
-        let port = text
-            .strip_prefix("localhost:")
-            .and_then(|port| port.parse().ok());
+        let port = text.strip_prefix("localhost:").and_then(|port| port.parse().ok());
         if let Some(port) = port {
             return Ok(Self::from((Ipv4Addr::LOCALHOST, port)));
         }
-        text.parse()
-            .map_err(|_| "expected IP:PORT, such as 127.0.0.1:7117 or [::1]:0".to_owned())
+        text.parse().map_err(|_| "expected IP:PORT, such as 127.0.0.1:7117 or [::1]:0".to_owned())
     }
 }
 
@@ -113,11 +106,7 @@ impl Value for u64 {
     fn read(text: &str) -> Result<Self, String> {
         let expected = || format!("expected a whole number from 1 to {BLOCK_LEN_MAX}");
         let len = text.parse().map_err(|_| expected())?;
-        if (1..=BLOCK_LEN_MAX).contains(&len) {
-            Ok(len)
-        } else {
-            Err(expected())
-        }
+        if (1..=BLOCK_LEN_MAX).contains(&len) { Ok(len) } else { Err(expected()) }
     }
 }
 
@@ -127,11 +116,7 @@ impl Value for usize {
     fn read(text: &str) -> Result<Self, String> {
         let expected = || format!("expected a whole number from 1 to {CONNECTIONS_MAX}");
         let count = text.parse().map_err(|_| expected())?;
-        if (1..=CONNECTIONS_MAX).contains(&count) {
-            Ok(count)
-        } else {
-            Err(expected())
-        }
+        if (1..=CONNECTIONS_MAX).contains(&count) { Ok(count) } else { Err(expected()) }
     }
 }
 
@@ -141,11 +126,7 @@ impl Value for Duration {
     fn read(text: &str) -> Result<Self, String> {
         let expected = || "expected a time up to 1h with its unit, such as 5s or 250ms".to_owned();
         let time = humantime::parse_duration(text).map_err(|_| expected())?;
-        if time.is_zero() || time > TIMEOUT_MAX {
-            Err(expected())
-        } else {
-            Ok(time)
-        }
+        if time.is_zero() || time > TIMEOUT_MAX { Err(expected()) } else { Ok(time) }
     }
 }
 
@@ -193,23 +174,9 @@ mod tests {
 
     #[test]
     fn addresses_are_numbers_or_localhost() {
-        assert_eq!(
-            SocketAddr::read("localhost:0").unwrap().to_string(),
-            "127.0.0.1:0"
-        );
-        assert_eq!(
-            SocketAddr::read("[::1]:7117").unwrap().to_string(),
-            "[::1]:7117"
-        );
-        for bad in [
-            "",
-            "7117",
-            ":7117",
-            "localhost",
-            "localhost:x",
-            "example.org:1",
-            "1.2.3.4",
-        ] {
+        assert_eq!(SocketAddr::read("localhost:0").unwrap().to_string(), "127.0.0.1:0");
+        assert_eq!(SocketAddr::read("[::1]:7117").unwrap().to_string(), "[::1]:7117");
+        for bad in ["", "7117", ":7117", "localhost", "localhost:x", "example.org:1", "1.2.3.4"] {
             assert!(SocketAddr::read(bad).is_err(), "{bad}");
         }
     }

@@ -46,33 +46,18 @@ impl Printer {
             (None, None) => (ProgressBar::no_length(), "{elapsed} {msg}"),
         };
         // Standard error draws nothing unless it is a terminal.
-        let target = if quiet {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
+        let target =
+            if quiet { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         bar.set_draw_target(target);
         bar.set_style(ProgressStyle::with_template(template).expect("the template is well formed"));
-        let page = Mutex::new(Page {
-            out: output::open(),
-            ended: Ended::Open,
-        });
-        Self {
-            quiet,
-            json,
-            page,
-            bar,
-            counts_tickets: plan.tickets.is_some(),
-        }
+        let page = Mutex::new(Page { out: output::open(), ended: Ended::Open });
+        Self { quiet, json, page, bar, counts_tickets: plan.tickets.is_some() }
     }
 
     /// Prints what is left, and says what became of standard output.
     pub fn finish(self) -> Ended {
         self.bar.finish_and_clear();
-        let mut page = self
-            .page
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut page = self.page.into_inner().unwrap_or_else(PoisonError::into_inner);
         page.attempt(Write::flush);
         // After an error the rest cannot be written either.
         drop(page.out.into_parts());
@@ -91,11 +76,7 @@ impl Page {
             && let Err(error) = write(&mut self.out)
         {
             let is_closed = error.kind() == ErrorKind::BrokenPipe;
-            self.ended = if is_closed {
-                Ended::NobodyReads
-            } else {
-                Ended::Failed(error)
-            };
+            self.ended = if is_closed { Ended::NobodyReads } else { Ended::Failed(error) };
         }
         matches!(self.ended, Ended::Open)
     }
@@ -109,10 +90,7 @@ impl Watch for Printer {
         self.page().attempt(|out| {
             if self.json {
                 // A name has no character that JSON would want escaped.
-                writeln!(
-                    out,
-                    r#"{{"agent":{agent},"table":"{table}","id":"{ticket}"}}"#
-                )
+                writeln!(out, r#"{{"agent":{agent},"table":"{table}","id":"{ticket}"}}"#)
             } else {
                 writeln!(out, "agent {agent}  {table}  {ticket}")
             }
@@ -123,15 +101,10 @@ impl Watch for Printer {
         if !self.quiet {
             return self.page().attempt(Write::flush);
         }
-        let position = if self.counts_tickets {
-            issued
-        } else {
-            elapsed.as_millis() as u64
-        };
+        let position = if self.counts_tickets { issued } else { elapsed.as_millis() as u64 };
         self.bar.set_position(position);
         let per_second = issued as f64 / elapsed.as_secs_f64().max(0.001);
-        self.bar
-            .set_message(format!("{issued} tickets, {per_second:.0} a second"));
+        self.bar.set_message(format!("{issued} tickets, {per_second:.0} a second"));
         true
     }
 }

@@ -69,11 +69,7 @@ impl Report {
             unchecked: sum(|found| found.unchecked),
             kept: summary.kept(),
             error: summary.trouble.clone(),
-            tables: summary
-                .tables
-                .iter()
-                .map(|table| TableReport::new(table, seconds))
-                .collect(),
+            tables: summary.tables.iter().map(|table| TableReport::new(table, seconds)).collect(),
         }
     }
 
@@ -86,19 +82,8 @@ impl Report {
 
     /// Writes it for people.
     pub fn text(&self, out: &mut impl Write) -> io::Result<()> {
-        let Self {
-            agents,
-            buffer,
-            seconds,
-            issued,
-            per_second,
-            ..
-        } = self;
-        let server = self
-            .server
-            .as_ref()
-            .map(|at| format!(", server {at}"))
-            .unwrap_or_default();
+        let Self { agents, buffer, seconds, issued, per_second, .. } = self;
+        let server = self.server.as_ref().map(|at| format!(", server {at}")).unwrap_or_default();
         writeln!(
             out,
             "\n{issued} tickets in {seconds:.2} s, {per_second:.0} a second; agents {agents}, \
@@ -117,14 +102,8 @@ impl Report {
         let rows: Vec<_> = self.tables.iter().map(TableReport::row).collect();
         table::write(out, columns, &rows)?;
         writeln!(out)?;
-        self.tables
-            .iter()
-            .try_for_each(|table| table.exactness(out))?;
-        let verdict = if self.kept {
-            "every promise was kept"
-        } else {
-            "A PROMISE BROKE"
-        };
+        self.tables.iter().try_for_each(|table| table.exactness(out))?;
+        let verdict = if self.kept { "every promise was kept" } else { "A PROMISE BROKE" };
         writeln!(out, "{verdict}")
     }
 }
@@ -164,27 +143,16 @@ impl TableReport {
 
     /// Says over what span uniqueness was checked exactly.
     fn exactness(&self, out: &mut impl Write) -> io::Result<()> {
-        let Self {
-            table, unchecked, ..
-        } = self;
+        let Self { table, unchecked, .. } = self;
         let (Some(first), Some(from), Some(to)) = (&self.first, &self.exact_from, &self.exact_to)
         else {
             return Ok(());
         };
-        write!(
-            out,
-            "{table}: uniqueness checked exactly from {from} to {to}"
-        )?;
+        write!(out, "{table}: uniqueness checked exactly from {from} to {to}")?;
         if *unchecked > 0 {
-            write!(
-                out,
-                ", but not for {unchecked} tickets that came later from below {from}"
-            )?;
+            write!(out, ", but not for {unchecked} tickets that came later from below {from}")?;
         } else if first != from {
-            write!(
-                out,
-                ", and from {first} on for as long as it fitted into memory"
-            )?;
+            write!(out, ", and from {first} on for as long as it fitted into memory")?;
         }
         writeln!(out)
     }
@@ -192,12 +160,8 @@ impl TableReport {
 
 /// What broke, in one line.
 pub fn broken(summary: &Summary) -> String {
-    let broken: Vec<String> = summary
-        .tables
-        .iter()
-        .filter(|table| !table.kept())
-        .map(broken_table)
-        .collect();
+    let broken: Vec<String> =
+        summary.tables.iter().filter(|table| !table.kept()).map(broken_table).collect();
     format!("a promise broke: {}", broken.join("; "))
 }
 
@@ -208,25 +172,15 @@ fn broken_table(table: &TableSummary) -> String {
         told.push(format!("{} duplicates, such as {id}", found.duplicates));
     }
     if let Some((id, higher)) = found.an_inversion {
-        told.push(format!(
-            "{} inversions, such as {id} after {higher}",
-            found.inversions
-        ));
+        told.push(format!("{} inversions, such as {id} after {higher}", found.inversions));
     }
     if let Some(burnt) = table.burnt.filter(|burnt| found.gaps > *burnt) {
-        told.push(format!(
-            "{} gaps, of which the server accounts for {burnt}",
-            found.gaps
-        ));
+        told.push(format!("{} gaps, of which the server accounts for {burnt}", found.gaps));
     }
     format!("{name} has {}", told.join(", "))
 }
 
 fn per_second(issued: u64, seconds: f64) -> f64 {
     // To a tenth: more digits would only be noise.
-    if seconds > 0.0 {
-        (issued as f64 / seconds * 10.0).round() / 10.0
-    } else {
-        0.0
-    }
+    if seconds > 0.0 { (issued as f64 / seconds * 10.0).round() / 10.0 } else { 0.0 }
 }

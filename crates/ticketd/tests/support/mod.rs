@@ -37,11 +37,7 @@ pub fn ticketd(args: &[&str]) -> Command {
             command.env_remove(name);
         }
     }
-    command
-        .args(args)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
@@ -97,9 +93,7 @@ pub struct Home {
 
 impl Home {
     pub fn new() -> Self {
-        Self {
-            dir: TempDir::new().unwrap(),
-        }
+        Self { dir: TempDir::new().unwrap() }
     }
 
     /// The data directory.
@@ -122,9 +116,23 @@ impl Home {
     /// The command that serves the data directory on free ports.
     pub fn serve_command(&self, args: &[&str]) -> Command {
         let mut command = ticketd(&["serve", "--data-dir", text(&self.data_dir())]);
+        command.args(["--resp", "127.0.0.1:0", "--http", "127.0.0.1:0"]).args(args);
         command
-            .args(["--resp", "127.0.0.1:0", "--http", "127.0.0.1:0"])
-            .args(args);
+    }
+
+    /// As [`Home::serve_command`], in a mount namespace of its own in which a tmpfs with `options`
+    /// lies at the data directory. Its disk is reached through [`Server::root`].
+    pub fn serve_command_on_tmpfs(&self, options: &str, args: &[&str]) -> Command {
+        std::fs::create_dir_all(self.data_dir()).unwrap();
+        let serve = self.serve_command(args);
+        let mut command = Command::new("unshare");
+        if !rustix::process::geteuid().is_root() {
+            command.arg("--map-root-user");
+        }
+        command.args(["--mount", "sh", "-c"]);
+        command.arg(format!("mount -t tmpfs -o {options} disk \"$0\" && exec \"$@\""));
+        command.arg(self.data_dir()).arg(serve.get_program()).args(serve.get_args());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
@@ -165,20 +173,10 @@ impl Server {
         let Some((resp_addr, http_addr)) = addresses(&ready_line) else {
             drop(child.kill());
             drop(child.wait());
-            panic!(
-                "no ready line but '{ready_line}': {}",
-                stderr.join().unwrap()
-            );
+            panic!("no ready line but '{ready_line}': {}", stderr.join().unwrap());
         };
         let stdout = Some(stdout.join().unwrap());
-        Self {
-            child,
-            stderr: Some(stderr),
-            stdout,
-            ready_line,
-            resp_addr,
-            http_addr,
-        }
+        Self { child, stderr: Some(stderr), stdout, ready_line, resp_addr, http_addr }
     }
 
     /// A new RESP connection.
@@ -201,6 +199,11 @@ impl Server {
         Pid::from_child(&self.child)
     }
 
+    /// The root of the file system as the server sees it.
+    pub fn root(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root", self.pid().as_raw_nonzero()))
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).unwrap();
     }
@@ -221,18 +224,8 @@ impl Server {
     pub fn wait(mut self) -> (ExitStatus, Ended) {
         let status = self.child.wait().unwrap();
         let mut out = String::new();
-        self.stdout
-            .take()
-            .unwrap()
-            .read_to_string(&mut out)
-            .unwrap();
-        (
-            status,
-            Ended {
-                out,
-                err: self.stderr.take().unwrap().join().unwrap(),
-            },
-        )
+        self.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+        (status, Ended { out, err: self.stderr.take().unwrap().join().unwrap() })
     }
 }
 
@@ -274,9 +267,6 @@ fn first_line(pipe: ChildStdout) -> (Receiver<String>, JoinHandle<BufReader<Chil
 
 /// The addresses of `ticketd ready resp=ADDR http=ADDR`.
 fn addresses(line: &str) -> Option<(SocketAddr, SocketAddr)> {
-    let (resp, http) = line
-        .trim_end()
-        .strip_prefix("ticketd ready resp=")?
-        .split_once(" http=")?;
+    let (resp, http) = line.trim_end().strip_prefix("ticketd ready resp=")?.split_once(" http=")?;
     Some((resp.parse().ok()?, http.parse().ok()?))
 }

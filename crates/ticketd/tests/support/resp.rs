@@ -32,9 +32,7 @@ impl Resp {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self {
-            stream: BufReader::new(stream),
-        })
+        Ok(Self { stream: BufReader::new(stream) })
     }
 
     /// Sends a command and waits for its answer.
@@ -74,10 +72,7 @@ impl Resp {
             "$" => self.bulk(rest.parse().map_err(|_| odd(&line))?),
             "*" => {
                 let len: usize = rest.parse().map_err(|_| odd(&line))?;
-                (0..len)
-                    .map(|_| self.receive())
-                    .collect::<io::Result<_>>()
-                    .map(Reply::Array)
+                (0..len).map(|_| self.receive()).collect::<io::Result<_>>().map(Reply::Array)
             }
             _ => Err(odd(&line)),
         }

@@ -79,15 +79,10 @@ impl Durable {
 
     pub(super) fn issue(&self, block: Block) -> Result<(), String> {
         if block.end() > self.mark {
-            return Err(format!(
-                "{block} is issued, but the durable mark is {}",
-                self.mark
-            ));
+            return Err(format!("{block} is issued, but the durable mark is {}", self.mark));
         }
         if !self.reserved.contains(block) {
-            return Err(format!(
-                "{block} is issued, but was never durably reserved by a server"
-            ));
+            return Err(format!("{block} is issued, but was never durably reserved by a server"));
         }
         if block.start() < self.promised_at_boot {
             return Err(format!(

@@ -73,8 +73,6 @@ impl Gaps {
         if gaps == explained - unknown_handed_back {
             return Ok(());
         }
-        Err(format!(
-            "{gaps} IDs are gaps below {mark}, which does not follow from {self:?}"
-        ))
+        Err(format!("{gaps} IDs are gaps below {mark}, which does not follow from {self:?}"))
     }
 }

@@ -62,11 +62,7 @@ impl Ledger {
 
     /// The most contiguous IDs that are held.
     pub(super) fn longest(&self) -> u64 {
-        self.runs
-            .iter()
-            .map(|(start, end)| end - start)
-            .max()
-            .unwrap_or(0)
+        self.runs.iter().map(|(start, end)| end - start).max().unwrap_or(0)
     }
 
     /// The next ID that can be issued.
@@ -184,12 +180,7 @@ impl Ledger {
         self.issued += block.len();
         self.last = self.last.max(block.last());
         let mut mark = None;
-        if self
-            .runs
-            .front()
-            .is_some_and(|run| run.1 - run.0 < block.len())
-            && self.runs.len() > 1
-        {
+        if self.runs.front().is_some_and(|run| run.1 - run.0 < block.len()) && self.runs.len() > 1 {
             let (start, end) = self.runs.pop_front().expect("two of them");
             self.burn(Burn::Skipped, end - start);
             self.calm = false;
@@ -216,11 +207,7 @@ impl Ledger {
         if asked.floor == self.known && asked.spent <= self.next() && asked.len > 0 {
             return Ok(());
         }
-        Err(format!(
-            "{asked:?} is asked for: known mark {}, next {}",
-            self.known,
-            self.next()
-        ))
+        Err(format!("{asked:?} is asked for: known mark {}, next {}", self.known, self.next()))
     }
 
     /// The server gives up and hands the rest back.
@@ -228,11 +215,7 @@ impl Ledger {
         let last = self.runs.pop_back().unwrap_or((self.known, self.known));
         self.burn(Burn::Stop, self.held());
         self.runs.clear();
-        let right = if last.1 == self.known {
-            last
-        } else {
-            (self.known, self.known)
-        };
+        let right = if last.1 == self.known { last } else { (self.known, self.known) };
         if right != last {
             self.burn(Burn::Stop, last.1 - last.0);
         }
@@ -240,9 +223,7 @@ impl Ledger {
         if (unissued.start, unissued.end) == right {
             return Ok(());
         }
-        Err(format!(
-            "{unissued:?} is handed back, but what is held is {right:?}"
-        ))
+        Err(format!("{unissued:?} is handed back, but what is held is {right:?}"))
     }
 
     /// The server is told whether the store took it back.
