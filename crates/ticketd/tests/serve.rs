@@ -6,7 +6,6 @@ mod support;
 
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
 use std::thread;
 
 use rustix::process::Signal;
