@@ -302,7 +302,7 @@ impl Service {
             Some(record) => Ok(Info::closed(name.clone(), &record, self.settings.block_len)),
             None => Err(ServiceError::new(
                 ErrorKind::NotFound,
-                format!("there is no sequence {name}; create it, or ask it for an ID"),
+                format!("there is no sequence {name}; create it first"),
             )),
         }
     }

@@ -54,8 +54,15 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
     open_files::make_room(settings.max_connections);
     let store = in_force.store.open()?;
     info!(store = %in_force.store, sequences = store.sizes().sequences, "the store is open");
-    let runtime = Builder::new_multi_thread().enable_all().build().map_err(no_resources)?;
-    serve(runtime, store, settings)
+    let runtime = Builder::new_multi_thread().worker_threads(workers()).enable_all().build();
+    serve(runtime.map_err(no_resources)?, store, settings)
+}
+
+/// Threads that serve connections: one fewer than there are cores, and at least one. The last core
+/// is for the kernel's side of the sockets and the store's thread; measured on two cores, a second
+/// worker took a fifth more processor time for each request and answered no more of them.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
 }
 
 fn serve(runtime: Runtime, store: Arc<dyn Store>, settings: &Settings) -> Result<(), Failure> {

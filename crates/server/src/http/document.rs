@@ -192,7 +192,7 @@ const fn meaning(status: u16) -> (&'static str, &'static str, ErrorKind, &'stati
             "There is no such sequence",
             "not-found",
             ErrorKind::NotFound,
-            "there is no sequence notes; create it, or ask it for an ID",
+            "there is no sequence notes; create it first",
         ),
         408 => (
             "The request did not come in time",
