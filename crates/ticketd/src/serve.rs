@@ -54,7 +54,11 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
     open_files::make_room(settings.max_connections);
     let store = in_force.store.open()?;
     info!(store = %in_force.store, sequences = store.sizes().sequences, "the store is open");
-    let runtime = Builder::new_multi_thread().worker_threads(workers()).enable_all().build();
+    let runtime = match workers() {
+        // Without a second worker there is nobody to share tasks with, so nothing is paid for it.
+        1 => Builder::new_current_thread().enable_all().build(),
+        n => Builder::new_multi_thread().worker_threads(n).enable_all().build(),
+    };
     serve(runtime.map_err(no_resources)?, store, settings)
 }
 

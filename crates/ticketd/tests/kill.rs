@@ -27,8 +27,8 @@ const RANGE: u64 = 7;
 /// have asked for and not read.
 const UNREAD_MAX: u64 = CLIENTS * PIPELINE * RANGE;
 
-/// A block length and the most IDs that a server with it may hold, by its own account: the block
-/// being spent, and the next one; for those who wait it reserves what they want on top.
+/// A block length, and the most IDs that a server with it may hold: the block being spent and the
+/// next one. For those who wait it reserves what they want on top, which is [`UNREAD_MAX`] at most.
 const SETTINGS: [(&[&str], u64); 4] = [
     (&["--block-len", "1"], 0),
     (&["--block-len", "50"], 100),
@@ -40,34 +40,46 @@ const SETTINGS: [(&[&str], u64); 4] = [
 fn no_id_comes_twice_however_often_the_server_is_killed() {
     let rounds = std::env::var("TICKETD_KILLS").map_or(32, |n| n.parse().unwrap());
     let home = Home::new();
-    let mut answered: Vec<u64> = Vec::new();
-    let mut gap_budget = 0;
+    let (mut last, mut answered, mut burnt, mut held_max) = (0, 0, 0, 0);
     for round in 0..rounds {
-        let (args, held_max) = SETTINGS[round % SETTINGS.len()];
+        let (args, holds) = SETTINGS[round % SETTINGS.len()];
         let server = home.serve(args);
-        let new = load_until_killed(server);
-        let before = answered.last().copied().unwrap_or(0);
-        if let Some(first) = new.first() {
-            assert!(*first > before, "round {round}: {first} after {before} had been answered");
-        }
-        answered.extend(new);
-        gap_budget += held_max + UNREAD_MAX + CLIENTS * PIPELINE * RANGE;
+        let first = server.resp().incr("notes");
+        assert!(first > last, "round {round}: {first} after {last} had been answered");
+        // What lies between was held, as the server itself says, or answered and never read.
+        let crash = burnt_by_crash(&server);
+        assert!(crash <= held_max + UNREAD_MAX, "round {round}: {crash} were held");
+        let gap = first - last - 1;
+        assert!(gap <= crash + UNREAD_MAX, "round {round}: {gap} missing, {crash} accounted for");
+        let ids = load_until_killed(server, first);
+        last = *ids.last().unwrap();
+        let missing = last - first + 1 - ids.len() as u64;
+        assert!(missing <= UNREAD_MAX, "round {round}: {missing} missing without a reason");
+        answered += ids.len();
+        burnt += crash;
+        held_max = holds;
     }
-    let last = *answered.last().expect("the load got IDs");
-    assert!(answered.is_sorted_by(|a, b| a < b), "an ID was answered twice");
-    let gaps = last - answered.len() as u64;
-    assert!(gaps <= gap_budget, "{gaps} IDs are missing, at most {gap_budget} may have been held");
-    println!("{rounds} kills, {} IDs answered, 0 duplicates, {gaps} missing", answered.len());
+    println!("{rounds} kills, {answered} IDs answered, 0 twice, at most {burnt} burnt");
+}
+
+/// How many IDs the server says that the one before it may have burnt.
+fn burnt_by_crash(server: &Server) -> u64 {
+    let shown = server.run(&["sequence", "show", "notes", "--json"]).ok();
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    shown["burnt"]["crash"].as_str().unwrap().parse().unwrap()
 }
 
 /// Loads `server` from several connections, kills it at a random moment, and returns every ID that
-/// was answered, in order.
-fn load_until_killed(server: Server) -> Vec<u64> {
+/// was answered, `first` included, in order and each once.
+fn load_until_killed(server: Server, first: u64) -> Vec<u64> {
     let clients: Vec<_> = (0..CLIENTS).map(|_| start_client(server.resp_addr)).collect();
     thread::sleep(Duration::from_millis(5 + RandomState::new().hash_one(server.pid()) % 120));
     server.kill9();
-    let mut ids: Vec<u64> = clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
+    let mut ids = vec![first];
+    ids.extend(clients.into_iter().flat_map(|client| client.join().unwrap()));
     ids.sort_unstable();
+    assert!(ids.is_sorted_by(|a, b| a < b), "an ID was answered twice");
+    assert_eq!(ids[0], first, "an ID came after a larger one had been answered");
     ids
 }
 
