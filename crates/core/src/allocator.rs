@@ -27,21 +27,18 @@ mod config;
 mod demand;
 mod event;
 mod holding;
+mod queue;
 #[cfg(test)]
 mod tests;
 
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::block::Block;
-use crate::count::Count;
 use crate::cursor::Cursor;
 use crate::definition::Definition;
 use crate::failure::{Failure, FailureKind};
-use crate::limits::{
-    BACKOFF_MAX_US, BACKOFF_MIN_US, CONFLICT_RETRIES_MAX, MARK_MAX, RESERVE_LEN_MAX, WAITING_MAX,
-};
+use crate::limits::{BACKOFF_MAX_US, BACKOFF_MIN_US, CONFLICT_RETRIES_MAX, MARK_MAX, WAITING_MAX};
 use crate::record::{HandBack, Record, Reserve};
 use crate::time::Instant;
 
@@ -50,20 +47,7 @@ pub use demand::Demand;
 pub use event::{Action, AttemptId, Event, Observation, Refusal};
 use holding::Holding;
 pub use holding::{Burn, Burnt, Tally};
-
-#[derive(Debug)]
-struct Waiting<R> {
-    request: R,
-    count: Count,
-    deadline: Instant,
-}
-
-#[derive(Debug)]
-struct Raising<R> {
-    request: R,
-    floor: u64,
-    deadline: Instant,
-}
+use queue::{Queue, Raising, Waiting};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Life {
@@ -90,10 +74,7 @@ pub struct Allocator<R> {
     definition: Option<Definition>,
     holding: Holding,
     demand: Demand,
-    waiting: VecDeque<Waiting<R>>,
-    raises: VecDeque<Raising<R>>,
-    /// At or before the first deadline of all that wait.
-    first_deadline: Option<Instant>,
+    queue: Queue<R>,
     in_flight: Option<(AttemptId, Question)>,
     attempts: u64,
     refill_due: bool,
@@ -116,9 +97,7 @@ impl<R> Allocator<R> {
             definition: None,
             holding: Holding::new(cursor),
             demand: Demand::new(config.block_len, config.auto_min, config.auto_max),
-            waiting: VecDeque::new(),
-            raises: VecDeque::new(),
-            first_deadline: None,
+            queue: Queue::new(),
             in_flight: None,
             attempts: 0,
             refill_due: false,
@@ -133,6 +112,25 @@ impl<R> Allocator<R> {
 
     /// Takes in what happened at `now` and appends to `out` what is to be done.
     pub fn handle(&mut self, now: Instant, event: Event<R>, out: &mut Vec<Action<R>>) {
+        self.handle_all(now, [event], out);
+    }
+
+    /// As [`Allocator::handle`], for all that has happened by `now`. The store is asked only after
+    /// the last, so that requests which came together share a reservation.
+    pub fn handle_all(
+        &mut self,
+        now: Instant,
+        events: impl IntoIterator<Item = Event<R>>,
+        out: &mut Vec<Action<R>>,
+    ) {
+        for event in events {
+            self.take_in(now, event, out);
+        }
+        self.refuse_late(now, out);
+        self.pump(now, out);
+    }
+
+    fn take_in(&mut self, now: Instant, event: Event<R>, out: &mut Vec<Action<R>>) {
         match event {
             Event::Wanted { request, count, deadline } => {
                 self.wanted(Waiting { request, count, deadline }, out);
@@ -150,20 +148,17 @@ impl<R> Allocator<R> {
             Event::Tick => {}
             Event::Stop => self.stop(out),
         }
-        self.refuse_late(now, out);
-        self.pump(now, out);
     }
 
     /// Forgets the waiting requests that `gone` picks: whoever asked does not wait any more.
-    pub fn abandon(&mut self, mut gone: impl FnMut(&R) -> bool) {
-        self.waiting.retain(|waiting| !gone(&waiting.request));
-        self.raises.retain(|raising| !gone(&raising.request));
+    pub fn abandon(&mut self, gone: impl FnMut(&R) -> bool) {
+        self.queue.abandon(gone);
     }
 
     /// When to call with [`Event::Tick`] at the latest, if nothing else happens before.
     pub fn next_wake(&self) -> Option<Instant> {
         let retry = if self.in_flight.is_none() { self.retry_at } else { None };
-        [retry, self.first_deadline].into_iter().flatten().min()
+        [retry, self.queue.first_deadline()].into_iter().flatten().min()
     }
 
     /// What there is to see. It is exact if nothing is taken from the cursor meanwhile, and
@@ -178,7 +173,7 @@ impl<R> Allocator<R> {
             last: self.holding.last_id(),
             held: self.holding.held(),
             tally: self.holding.tally(),
-            waiting: self.waiting.len(),
+            waiting: self.queue.waiting.len(),
             waits: self.waits,
             retries: self.retries,
         }
@@ -188,7 +183,7 @@ impl<R> Allocator<R> {
         let refusal = match &self.life {
             Life::Broken(failure) => Some(Refusal::Store(failure.clone())),
             Life::Stopping | Life::Ended => Some(Refusal::Stopping),
-            Life::Opening | Life::Serving if self.waiting.len() >= WAITING_MAX => {
+            Life::Opening | Life::Serving if self.queue.waiting.len() >= WAITING_MAX => {
                 Some(Refusal::Overloaded)
             }
             Life::Opening | Life::Serving => None,
@@ -197,11 +192,10 @@ impl<R> Allocator<R> {
             out.push(Action::Refuse(waiting.request, refusal));
             return;
         }
-        self.await_deadline(waiting.deadline);
-        self.waiting.push_back(waiting);
+        self.queue.push_waiting(waiting);
         self.waits += 1;
         // Whoever waited before is still not served, so nobody behind them can be.
-        if self.waiting.len() == 1 {
+        if self.queue.waiting.len() == 1 {
             self.settle(out);
         }
     }
@@ -210,20 +204,15 @@ impl<R> Allocator<R> {
         let refusal = match &self.life {
             Life::Broken(failure) => Refusal::Store(failure.clone()),
             Life::Stopping | Life::Ended => Refusal::Stopping,
-            Life::Opening | Life::Serving if self.raises.len() >= WAITING_MAX => {
+            Life::Opening | Life::Serving if self.queue.raises.len() >= WAITING_MAX => {
                 Refusal::Overloaded
             }
             Life::Opening | Life::Serving => {
-                self.await_deadline(raising.deadline);
-                self.raises.push_back(raising);
+                self.queue.push_raising(raising);
                 return;
             }
         };
         out.push(Action::Refuse(raising.request, refusal));
-    }
-
-    fn await_deadline(&mut self, deadline: Instant) {
-        self.first_deadline = Some(self.first_deadline.map_or(deadline, |at| at.min(deadline)));
     }
 
     /// Matches an answer of the store to the question in flight. An answer to no question would be
@@ -282,7 +271,8 @@ impl<R> Allocator<R> {
         if self.is_mutant(Mutant::NewestBlockFirst) && self.holding.held() > 0 {
             self.holding.put_in_front(block);
         } else {
-            self.refill_due |= self.holding.adopt(block, self.waiting.is_empty(), &self.demand);
+            self.refill_due |=
+                self.holding.adopt(block, self.queue.waiting.is_empty(), &self.demand);
         }
         self.settle(out);
     }
@@ -300,7 +290,7 @@ impl<R> Allocator<R> {
         }
         self.holding.raise(mark);
         // Whoever asked may have given up meanwhile; then the next raise is another one.
-        if let Some(raising) = self.raises.pop_front_if(|raising| raising.floor == floor) {
+        if let Some(raising) = self.queue.raises.pop_front_if(|raising| raising.floor == floor) {
             out.push(Action::Acknowledge(raising.request));
         }
         self.settle(out);
@@ -373,7 +363,7 @@ impl<R> Allocator<R> {
             self.retry_at = Some(Instant::from_micros(u64::MAX));
         }
         if self.is_mutant(Mutant::ForgetWaiting) {
-            self.waiting.clear();
+            self.queue.waiting.clear();
         }
         if self.is_mutant(Mutant::AdoptAfterIndeterminate)
             && failure.kind == FailureKind::Indeterminate
@@ -401,35 +391,16 @@ impl<R> Allocator<R> {
     }
 
     fn refuse_all(&mut self, refusal: &Refusal, out: &mut Vec<Action<R>>) {
-        let waiting = self.waiting.drain(..).map(|waiting| waiting.request);
-        let raises = self.raises.drain(..).map(|raising| raising.request);
-        out.extend(waiting.chain(raises).map(|r| Action::Refuse(r, refusal.clone())));
-        self.first_deadline = None;
+        out.extend(self.queue.take_all().into_iter().map(|r| Action::Refuse(r, refusal.clone())));
     }
 
     fn refuse_late(&mut self, now: Instant, out: &mut Vec<Action<R>>) {
-        if self.first_deadline.is_none_or(|first| now < first) {
+        let late = self.queue.take_late(now);
+        if late.is_empty() {
             return;
         }
         let refusal = Refusal::Late(self.last_failure.clone());
-        for _ in 0..self.waiting.len() {
-            let waiting = self.waiting.pop_front().expect("counted");
-            if waiting.deadline <= now {
-                out.push(Action::Refuse(waiting.request, refusal.clone()));
-            } else {
-                self.waiting.push_back(waiting);
-            }
-        }
-        for _ in 0..self.raises.len() {
-            let raising = self.raises.pop_front().expect("counted");
-            if raising.deadline <= now {
-                out.push(Action::Refuse(raising.request, refusal.clone()));
-            } else {
-                self.raises.push_back(raising);
-            }
-        }
-        let waiting = self.waiting.iter().map(|waiting| waiting.deadline);
-        self.first_deadline = waiting.chain(self.raises.iter().map(|r| r.deadline)).min();
+        out.extend(late.into_iter().map(|request| Action::Refuse(request, refusal.clone())));
         // Those in front may have blocked smaller requests behind them.
         self.settle(out);
     }
@@ -439,25 +410,22 @@ impl<R> Allocator<R> {
         if !matches!(self.life, Life::Serving | Life::Stopping) || self.definition.is_none() {
             return;
         }
-        if !self.waiting.is_empty() {
+        if !self.queue.waiting.is_empty() {
             self.holding.close();
-            while let Some(waiting) = self.waiting.front() {
+            while let Some(waiting) = self.queue.waiting.front() {
                 let count = waiting.count.get();
                 if let Some(block) = self.holding.draw(count) {
-                    let waiting = self.waiting.pop_front().expect("looked at");
+                    let waiting = self.queue.waiting.pop_front().expect("looked at");
                     out.push(Action::Issue(waiting.request, block));
                     // Whoever comes next should not have to wait as well.
                     self.refill_due |= self.holding.held() <= self.demand.low_water();
                 } else if self.holding.mark() == MARK_MAX {
-                    let waiting = self.waiting.pop_front().expect("looked at");
+                    let waiting = self.queue.waiting.pop_front().expect("looked at");
                     let left = self.holding.held();
                     out.push(Action::Refuse(waiting.request, Refusal::Exhausted { left }));
                 } else {
                     break;
                 }
-            }
-            if self.waiting.is_empty() && self.raises.is_empty() {
-                self.first_deadline = None;
             }
         }
         self.refill_due |= self.holding.open(&self.demand);
@@ -473,7 +441,7 @@ impl<R> Allocator<R> {
         match self.life {
             Life::Opening => self.ask(Question::Open, out),
             Life::Serving => self.pump_serving(now, out),
-            Life::Stopping if self.waiting.is_empty() && self.raises.is_empty() => self.finish(out),
+            Life::Stopping if self.queue.is_empty() => self.finish(out),
             Life::Stopping if self.definition.is_none() => self.ask(Question::Open, out),
             Life::Stopping => self.pump_serving(now, out),
             Life::Ended | Life::Broken(_) => {}
@@ -488,8 +456,7 @@ impl<R> Allocator<R> {
         if self.holding.mark() == MARK_MAX {
             return;
         }
-        let wanted = self.waiting.iter().map(|waiting| waiting.count.get());
-        let wanted = wanted.fold(0, |sum: u64, n| sum.saturating_add(n)).min(RESERVE_LEN_MAX);
+        let wanted = self.queue.wanted();
         let refill = self.refill_due && self.demand.refills_ahead() && self.holding.has_room();
         if wanted > 0 || (refill && self.life == Life::Serving) {
             let len = self.demand.reserve_len(now, self.holding.tally().issued, wanted);
@@ -501,17 +468,17 @@ impl<R> Allocator<R> {
     /// Answers the raises that need no store, because the durable mark lies above them already.
     /// Returns the floor of the first that does.
     fn raise_by_memory(&mut self, out: &mut Vec<Action<R>>) -> Option<u64> {
-        while let Some(raising) = self.raises.front() {
+        while let Some(raising) = self.queue.raises.front() {
             let (floor, next) = (raising.floor, self.holding.next_id());
             if self.is_mutant(Mutant::RaiseBeforeCommit) && floor > self.holding.mark() {
-                let raising = self.raises.pop_front().expect("looked at");
+                let raising = self.queue.raises.pop_front().expect("looked at");
                 out.push(Action::Acknowledge(raising.request));
                 return Some(floor);
             }
             if floor > self.holding.mark() {
                 return Some(floor);
             }
-            let raising = self.raises.pop_front().expect("looked at");
+            let raising = self.queue.raises.pop_front().expect("looked at");
             if self.holding.skip_to(floor) {
                 out.push(Action::Acknowledge(raising.request));
             } else {

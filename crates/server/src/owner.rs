@@ -43,7 +43,7 @@ impl Owner {
         let mut asked: Option<Asked> = None;
         let mut arrived = Vec::new();
         let mut told_to_stop = false;
-        let mut ended = self.tell(Event::Tick, &mut asked);
+        let mut ended = self.tell([Event::Tick], &mut asked);
         while !ended {
             let wake = self.sequence.allocator().next_wake();
             let event = tokio::select! {
@@ -54,9 +54,7 @@ impl Owner {
                     event
                 }
                 _ = self.requests.recv_many(&mut arrived, OWNER_QUEUE_LEN), if arrived.is_empty() => {
-                    for request in arrived.drain(..) {
-                        ended |= self.tell(event_of(request), &mut asked);
-                    }
+                    ended = self.tell(arrived.drain(..).map(event_of), &mut asked);
                     continue;
                 }
                 () = self.sequence.low_water.notified() => Event::LowWater,
@@ -66,20 +64,24 @@ impl Owner {
                 }
                 () = sleep_until(self.clock, wake) => Event::Tick,
             };
-            ended = self.tell(event, &mut asked);
+            ended = self.tell([event], &mut asked);
         }
         // Whoever asked meanwhile is told the reason. Later ones find the queue closed.
         self.requests.close();
         while let Ok(request) = self.requests.try_recv() {
-            self.tell(event_of(request), &mut asked);
+            self.tell([event_of(request)], &mut asked);
         }
     }
 
     /// Tells the allocator and carries out what it says; returns whether it has ended.
-    fn tell(&self, event: Event<Reply>, asked: &mut Option<Asked>) -> bool {
-        note(&self.sequence, &event);
+    fn tell(
+        &self,
+        events: impl IntoIterator<Item = Event<Reply>>,
+        asked: &mut Option<Asked>,
+    ) -> bool {
+        let events = events.into_iter().inspect(|event| note(&self.sequence, event));
         let mut actions = Vec::new();
-        self.sequence.allocator().handle(self.clock.now(), event, &mut actions);
+        self.sequence.allocator().handle_all(self.clock.now(), events, &mut actions);
         let mut ended = false;
         let mut undelivered = Vec::new();
         for action in actions {
@@ -102,8 +104,8 @@ impl Owner {
                 | Action::HandBack(..)) => *asked = Some(self.ask(question)),
             }
         }
-        for block in undelivered {
-            ended |= self.tell(Event::Undelivered(block), asked);
+        if !undelivered.is_empty() {
+            ended |= self.tell(undelivered.into_iter().map(Event::Undelivered), asked);
         }
         ended
     }

@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::*;
+use crate::count::Count;
 use crate::definition::BlockLen;
 use crate::limits::{AUTO_BLOCK_LEN_MAX, AUTO_BLOCK_LEN_MIN, ID_MAX};
 
@@ -145,6 +146,17 @@ fn waiting_requests_share_one_reservation_and_are_served_in_their_order() {
     let served = "2 gets [2, 3); 3 gets [3, 8); 4 gets [8, 9)";
     assert_eq!(s.reserved(2, 2, 9), served);
     assert_eq!(s.allocator.observe().held, 0, "nothing is held with a block length of 1");
+}
+
+#[test]
+fn requests_that_come_together_share_the_first_reservation() {
+    let mut s = Script::opened(BlockLen::Fixed(1), 1);
+    let deadline = s.now.plus_micros(TIMEOUT_US);
+    let mut actions = Vec::new();
+    let count = Count::new(2).unwrap();
+    let events = (0..50).map(|request| Event::Wanted { request, count, deadline });
+    s.allocator.handle_all(s.now, events, &mut actions);
+    assert_eq!(actions.into_iter().map(told).collect::<Vec<_>>(), ["reserve #1: 100 from 1"]);
 }
 
 #[test]
