@@ -5,7 +5,8 @@ use ticketd_core::failure::{Failure, FailureKind};
 use ticketd_store::StoreError;
 
 /// What an error means for whoever asked. A kind exists because the caller acts differently on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, utoipa::ToSchema)]
+#[schema(as = KindOfError, rename_all = "kebab-case")]
 pub enum ErrorKind {
     /// The request makes no sense: mend it.
     Invalid,

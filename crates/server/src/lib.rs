@@ -18,3 +18,4 @@ pub mod sequence;
 pub mod server;
 pub mod service;
 mod stopping;
+pub mod store_times;

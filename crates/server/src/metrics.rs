@@ -21,7 +21,8 @@ use ticketd_store::Sizes;
 use crate::error::ErrorKind;
 use crate::limits::METRICS_SEQUENCES_MAX;
 use crate::sequence::Info;
-use crate::service::{Service, StoreTimes};
+use crate::service::Service;
+use crate::store_times::StoreTimes;
 
 /// The media type of what [`encode`] returns.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

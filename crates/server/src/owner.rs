@@ -18,8 +18,8 @@ use tracing::{debug, error, warn};
 use crate::clock::Clock;
 use crate::limits::OWNER_QUEUE_LEN;
 use crate::sequence::{Reply, Request, Sequence};
-use crate::service::StoreTimes;
 use crate::stopping::stopped;
+use crate::store_times::StoreTimes;
 
 /// A question to the store on its way, as the event that it will be.
 type Asked = Pin<Box<dyn Future<Output = Event<Reply>> + Send>>;

@@ -6,6 +6,7 @@
 
 pub mod command;
 pub mod connection;
+pub mod context;
 pub mod frame;
 mod glob;
 mod introspection;

@@ -15,7 +15,8 @@ use tracing::{debug, info, warn};
 use crate::http::{self, HttpContext};
 use crate::limits::{HTTP_HEAD_TIMEOUT_SECONDS, STOP_TIMEOUT_SECONDS};
 use crate::metrics::{ProtocolTraffic, Traffic};
-use crate::resp::connection::{self, RespContext};
+use crate::resp::connection;
+use crate::resp::context::RespContext;
 use crate::service::Service;
 use crate::stopping::stopped;
 

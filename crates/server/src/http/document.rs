@@ -10,7 +10,7 @@ use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, SchemaType, T
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Required, Response, ResponseBuilder};
 use utoipa::{IntoParams, IntoResponses, Modify, OpenApi};
 
-use super::problem::{KindOfError, PROBLEM_JSON, ProblemBody};
+use super::problem::{PROBLEM_JSON, ProblemBody};
 use super::sequences::{__path_create, __path_next, __path_raise, __path_show};
 use crate::error::ErrorKind;
 
@@ -33,7 +33,7 @@ use crate::error::ErrorKind;
         (name = "operations", description = "For those who run the server"),
     ),
     paths(create, next, raise, show),
-    components(schemas(ProblemBody, KindOfError)),
+    components(schemas(ProblemBody, ErrorKind)),
     modifiers(&OptionalBody),
 )]
 pub(super) struct Document;

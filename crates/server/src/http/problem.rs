@@ -46,34 +46,8 @@ pub(super) struct ProblemBody {
     #[schema(example = "a sequence only moves forward: its next ID is 5001 already")]
     detail: String,
     /// What to do about it: the same words as in RESP and in the metrics.
-    #[schema(value_type = KindOfError, example = "conflict")]
+    #[schema(value_type = ErrorKind, example = "conflict")]
     kind: &'static str,
-}
-
-/// What an error means for whoever asked.
-// The words of `ErrorKind`, for the document.
-#[derive(ToSchema)]
-#[schema(rename_all = "kebab-case")]
-#[expect(dead_code, reason = "it only describes")]
-pub(super) enum KindOfError {
-    /// The request makes no sense: mend it.
-    Invalid,
-    /// There is no such sequence: create it.
-    NotFound,
-    /// The sequence is otherwise than the request assumes.
-    Conflict,
-    /// ticketd never does that.
-    Forbidden,
-    /// More than one request may carry.
-    TooLarge,
-    /// The sequence has not that many IDs left: use another one.
-    Exhausted,
-    /// Not now: try again.
-    Unavailable,
-    /// Another server owns the sequence now: ask there.
-    Fenced,
-    /// The store is damaged: a person must look.
-    Corrupt,
 }
 
 impl Problem {
@@ -214,7 +188,7 @@ mod tests {
     #[test]
     fn the_document_knows_every_kind() {
         use utoipa::PartialSchema;
-        let schema = serde_json::to_value(KindOfError::schema()).unwrap();
+        let schema = serde_json::to_value(ErrorKind::schema()).unwrap();
         let text = schema.to_string();
         for kind in ErrorKind::ALL {
             assert!(

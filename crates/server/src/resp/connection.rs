@@ -12,31 +12,15 @@ use tokio::sync::watch;
 
 use crate::error::{ErrorKind, ServiceError};
 use crate::limits::{RESP_IDS_PER_WRITE, RESP_READ_LEN, RESP_WRITE_LEN, WRITE_TIMEOUT_SECONDS};
-use crate::metrics::Traffic;
 use crate::resp::command::{self, Command};
+use crate::resp::context::RespContext;
 use crate::resp::frame::{self, Args};
 use crate::resp::introspection::{self, Client};
 use crate::resp::listing;
 use crate::resp::reply::Reply;
 use crate::resp::transaction::Transaction;
 use crate::sequence::Sequence;
-use crate::service::Service;
 use crate::stopping::stopped;
-
-/// What all RESP connections of a server share.
-#[derive(Debug)]
-pub struct RespContext {
-    /// What is asked for IDs.
-    pub service: Arc<Service>,
-    /// What is counted.
-    pub traffic: Arc<Traffic>,
-    /// Where RESP is served, for `INFO`.
-    pub resp_addr: String,
-    /// Where HTTP is served, for `INFO` and for browsers that come to the wrong port.
-    pub http_addr: String,
-    /// The most connections, for `INFO` and `CONFIG GET`.
-    pub max_connections: usize,
-}
 
 /// Whether the connection goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use crate::error::ServiceError;
 use crate::limits::{RESP_ARG_LEN_MAX, RESP_WRITE_LEN};
 use crate::resp::command::{Command, Hello, SPECS, Spec};
-use crate::resp::connection::RespContext;
+use crate::resp::context::RespContext;
 use crate::resp::glob;
 use crate::resp::reply::Reply;
 
