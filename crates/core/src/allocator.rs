@@ -26,6 +26,7 @@
 mod config;
 mod demand;
 mod event;
+mod gathering;
 mod holding;
 mod queue;
 #[cfg(test)]
@@ -45,6 +46,7 @@ use crate::time::Instant;
 pub use config::{Config, Mutant};
 pub use demand::Demand;
 pub use event::{Action, AttemptId, Event, Observation, Refusal};
+use gathering::Gathering;
 use holding::Holding;
 pub use holding::{Burn, Burnt, Tally};
 use queue::{Queue, Raising, Waiting};
@@ -75,6 +77,7 @@ pub struct Allocator<R> {
     holding: Holding,
     demand: Demand,
     queue: Queue<R>,
+    gathering: Gathering,
     in_flight: Option<(AttemptId, Question)>,
     attempts: u64,
     refill_due: bool,
@@ -98,6 +101,7 @@ impl<R> Allocator<R> {
             holding: Holding::new(cursor),
             demand: Demand::new(config.block_len, config.auto_min, config.auto_max),
             queue: Queue::new(),
+            gathering: Gathering::default(),
             in_flight: None,
             attempts: 0,
             refill_due: false,
@@ -140,7 +144,7 @@ impl<R> Allocator<R> {
             }
             Event::LowWater => self.refill_due = true,
             Event::Opened(attempt, record) => self.opened(attempt, record, out),
-            Event::Reserved(attempt, block) => self.reserved(attempt, block, out),
+            Event::Reserved(attempt, block) => self.reserved(now, attempt, block, out),
             Event::Raised(attempt, mark) => self.raised(attempt, mark, out),
             Event::HandedBack(attempt, done) => self.handed_back(attempt, done, out),
             Event::Failed(attempt, failure) => self.failed(now, attempt, failure, out),
@@ -156,9 +160,10 @@ impl<R> Allocator<R> {
     }
 
     /// When to call with [`Event::Tick`] at the latest, if nothing else happens before.
-    pub fn next_wake(&self) -> Option<Instant> {
+    pub fn next_wake(&self, now: Instant) -> Option<Instant> {
         let retry = if self.in_flight.is_none() { self.retry_at } else { None };
-        [retry, self.queue.first_deadline()].into_iter().flatten().min()
+        let moments = [retry, self.queue.first_deadline(), self.gathers_until(now)];
+        moments.into_iter().flatten().min()
     }
 
     /// What there is to see. It is exact if nothing is taken from the cursor meanwhile, and
@@ -242,7 +247,13 @@ impl<R> Allocator<R> {
         self.settle(out);
     }
 
-    fn reserved(&mut self, attempt: AttemptId, block: Block, out: &mut Vec<Action<R>>) {
+    fn reserved(
+        &mut self,
+        now: Instant,
+        attempt: AttemptId,
+        block: Block,
+        out: &mut Vec<Action<R>>,
+    ) {
         let question = self.answered(attempt);
         let Question::Reserve(asked) = question else {
             unreachable!("a block answers a reservation, not {question:?}");
@@ -261,7 +272,10 @@ impl<R> Allocator<R> {
         } else {
             block
         };
+        let waited = self.queue.waiting.len();
         self.adopt(block, out);
+        let waiting = self.queue.waiting.len();
+        self.gathering.served(now, waited - waiting, waiting);
     }
 
     fn adopt(&mut self, block: Block, out: &mut Vec<Action<R>>) {
@@ -456,13 +470,26 @@ impl<R> Allocator<R> {
         if self.holding.mark() == MARK_MAX {
             return;
         }
+        if self.gathers_until(now).is_some() {
+            return;
+        }
         let wanted = self.queue.wanted();
         let refill = self.refill_due && self.demand.refills_ahead() && self.holding.has_room();
         if wanted > 0 || (refill && self.life == Life::Serving) {
             let len = self.demand.reserve_len(now, self.holding.tally().issued, wanted);
             let spent = self.holding.spent();
+            self.gathering.asked(now);
             self.ask(Question::Reserve(Reserve { floor: self.holding.mark(), len, spent }), out);
         }
+    }
+
+    /// Until when the next reservation waits for more requests to join it, if it does.
+    fn gathers_until(&self, now: Instant) -> Option<Instant> {
+        let gathers = !self.demand.refills_ahead()
+            && self.life == Life::Serving
+            && self.in_flight.is_none()
+            && !self.queue.waiting.is_empty();
+        if gathers { self.gathering.goes_on_until(now, self.queue.waiting.len()) } else { None }
     }
 
     /// Answers the raises that need no store, because the durable mark lies above them already.

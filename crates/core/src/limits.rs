@@ -49,6 +49,10 @@ pub const BACKOFF_MIN_US: u64 = 10_000;
 /// within a second.
 pub const BACKOFF_MAX_US: u64 = 1_000_000;
 
+/// The longest that a reservation waits for more requests to join it, in microseconds. With a disk
+/// that is slower than twice this, waiting longer would only add to what it takes.
+pub const GATHER_MAX_US: u64 = 2_000;
+
 /// Lost compare-and-swaps in a row that are tried again at once; after that they pause as well.
 pub const CONFLICT_RETRIES_MAX: u32 = 3;
 

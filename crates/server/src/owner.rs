@@ -45,7 +45,7 @@ impl Owner {
         let mut told_to_stop = false;
         let mut ended = self.tell([Event::Tick], &mut asked);
         while !ended {
-            let wake = self.sequence.allocator().next_wake();
+            let wake = self.sequence.allocator().next_wake(self.clock.now());
             let event = tokio::select! {
                 biased;
                 event = answer(&mut asked) => {

@@ -52,6 +52,10 @@ impl Script {
         self
     }
 
+    fn wake(&self) -> Option<Instant> {
+        self.allocator.next_wake(self.now)
+    }
+
     fn want(&mut self, request: u32, count: u64) -> String {
         let count = Count::new(count).unwrap();
         let deadline = self.now.plus_micros(TIMEOUT_US);
@@ -160,6 +164,25 @@ fn requests_that_come_together_share_the_first_reservation() {
 }
 
 #[test]
+fn a_reservation_waits_a_little_for_those_who_were_just_served() {
+    let mut s = Script::opened(BlockLen::Fixed(1), 1);
+    assert_eq!(s.want(1, 1), "reserve #1: 1 from 1");
+    assert_eq!(s.want(2, 1), "");
+    s.after(1000);
+    assert_eq!(s.reserved(1, 1, 2), "1 gets [1, 2)", "1 may come back and share the next");
+    assert_eq!(s.wake(), Some(s.now.plus_micros(500)));
+    assert_eq!(s.after(100).want(1, 1), "reserve #2: 2 from 2", "all are there again");
+    s.after(1000);
+    assert_eq!(s.reserved(2, 2, 4), "2 gets [2, 3); 1 gets [3, 4)");
+    assert_eq!(s.wake(), None, "nobody waits for anybody");
+    assert_eq!(s.after(450).want(2, 1), "", "half of the time is not over");
+    assert_eq!(s.after(50).tick(), "reserve #3: 1 from 4", "1 does not come");
+    s.after(1000);
+    assert_eq!(s.reserved(3, 4, 5), "2 gets [4, 5)");
+    assert_eq!(s.want(2, 1), "reserve #4: 1 from 5", "and is not expected any more");
+}
+
+#[test]
 fn a_hole_before_a_block_is_booked_and_what_is_held_is_spent_first() {
     let mut s = Script::opened(BlockLen::Fixed(10), 1);
     s.want(1, 5);
@@ -192,7 +215,7 @@ fn nothing_of_an_attempt_with_an_unknown_outcome_is_used() {
     assert_eq!(s.want(1, 1), "reserve #1: 10 from 1");
     assert_eq!(s.failed(1, FailureKind::Indeterminate), "");
     assert_eq!(s.take(1), "short");
-    assert_eq!(s.allocator.next_wake(), Some(Instant::from_micros(BACKOFF_MIN_US)));
+    assert_eq!(s.wake(), Some(Instant::from_micros(BACKOFF_MIN_US)));
     assert_eq!(s.after(BACKOFF_MIN_US).tick(), "reserve #2: 10 from 1");
     assert_eq!(s.reserved(2, 11, 21), "1 gets [11, 12)");
     assert_eq!(s.burnt(Burn::Indeterminate), 10);
@@ -205,7 +228,7 @@ fn failures_are_tried_again_after_growing_pauses_and_the_late_are_told_why() {
     let mut pauses = Vec::new();
     for attempt in 1..=7 {
         assert_eq!(s.failed(attempt, FailureKind::Unavailable), "");
-        let wake = s.allocator.next_wake().unwrap();
+        let wake = s.wake().unwrap();
         pauses.push(wake.micros_since(s.now) / 1000);
         s.now = wake;
         let told = s.tick();
@@ -227,7 +250,7 @@ fn a_lost_race_is_tried_again_at_once_but_not_for_ever() {
         assert_eq!(s.failed(attempt, FailureKind::Conflict), again);
     }
     assert_eq!(s.failed(4, FailureKind::Conflict), "");
-    assert!(s.allocator.next_wake().unwrap() > s.now);
+    assert!(s.wake().unwrap() > s.now);
 }
 
 #[test]
@@ -236,9 +259,9 @@ fn a_failed_refill_that_nobody_waits_for_is_tried_again() {
     s.want(1, 5);
     s.reserved(1, 1, 11);
     assert_eq!(s.failed(2, FailureKind::Unavailable), "");
-    s.now = s.allocator.next_wake().unwrap();
+    s.now = s.wake().unwrap();
     assert_eq!(s.tick(), "reserve #3: 10 from 11");
-    assert_eq!(s.allocator.next_wake(), None, "nothing to wake for while the store is asked");
+    assert_eq!(s.wake(), None, "nothing to wake for while the store is asked");
 }
 
 #[test]
@@ -378,7 +401,7 @@ fn failures_that_waiting_does_not_mend_stop_the_sequence() {
         s.want(1, 1);
         assert_eq!(s.failed(1, kind), format!("1 is refused: {kind:?}"));
         assert_eq!(s.want(2, 1), format!("2 is refused: {kind:?}"));
-        assert_eq!(s.allocator.next_wake(), None);
+        assert_eq!(s.wake(), None);
     }
 }
 

@@ -289,7 +289,8 @@ impl World {
 
     fn plan_wake(&mut self, sequence: usize) {
         let seat = &mut self.server.seats[sequence];
-        let Some(at) = seat.allocator.next_wake() else {
+        let now = Instant::from_micros(self.now);
+        let Some(at) = seat.allocator.next_wake(now) else {
             return;
         };
         let at = at.as_micros().max(self.now);
