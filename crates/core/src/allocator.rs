@@ -12,6 +12,7 @@
 //! | serving | the block under the cursor, and perhaps one beyond a hole | perhaps a refill |
 //! | stopping | what is left | what is in flight ends, then the rest is handed back |
 //! | ended, broken | nothing | every request is refused with the reason |
+//! | of another kind | nothing | every request is told that its IDs do not come in blocks |
 //!
 //! The rules that make it right, each of them attacked by a mutant of the deterministic world:
 //!
@@ -58,6 +59,7 @@ enum Life {
     Stopping,
     Ended,
     Broken(Failure),
+    OtherKind(Record),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -187,6 +189,7 @@ impl<R> Allocator<R> {
     fn wanted(&mut self, waiting: Waiting<R>, out: &mut Vec<Action<R>>) {
         let refusal = match &self.life {
             Life::Broken(failure) => Some(Refusal::Store(failure.clone())),
+            Life::OtherKind(record) => Some(Refusal::OtherKind(*record)),
             Life::Stopping | Life::Ended => Some(Refusal::Stopping),
             Life::Opening | Life::Serving if self.queue.waiting.len() >= WAITING_MAX => {
                 Some(Refusal::Overloaded)
@@ -208,6 +211,7 @@ impl<R> Allocator<R> {
     fn raise_asked(&mut self, raising: Raising<R>, out: &mut Vec<Action<R>>) {
         let refusal = match &self.life {
             Life::Broken(failure) => Refusal::Store(failure.clone()),
+            Life::OtherKind(record) => Refusal::OtherKind(*record),
             Life::Stopping | Life::Ended => Refusal::Stopping,
             Life::Opening | Life::Serving if self.queue.raises.len() >= WAITING_MAX => {
                 Refusal::Overloaded
@@ -237,6 +241,13 @@ impl<R> Allocator<R> {
     fn opened(&mut self, attempt: AttemptId, record: Record, out: &mut Vec<Action<R>>) {
         self.answered(attempt);
         self.succeeded();
+        if !record.definition.kind.name().has_blocks() {
+            self.refuse_all(&Refusal::OtherKind(record), out);
+            // Whoever is on the way is told the same.
+            self.life = Life::OtherKind(record);
+            out.push(Action::Ended);
+            return;
+        }
         self.definition = Some(record.definition);
         let block_len = record.definition.block_len.unwrap_or(self.config.block_len);
         self.demand = Demand::new(block_len, self.config.auto_min, self.config.auto_max);
@@ -458,7 +469,7 @@ impl<R> Allocator<R> {
             Life::Stopping if self.queue.is_empty() => self.finish(out),
             Life::Stopping if self.definition.is_none() => self.ask(Question::Open, out),
             Life::Stopping => self.pump_serving(now, out),
-            Life::Ended | Life::Broken(_) => {}
+            Life::Ended | Life::Broken(_) | Life::OtherKind(_) => {}
         }
     }
 
@@ -523,7 +534,7 @@ impl<R> Allocator<R> {
                 self.life = Life::Ended;
                 out.push(Action::Ended);
             }
-            Life::Stopping | Life::Ended => {}
+            Life::Stopping | Life::Ended | Life::OtherKind(_) => {}
         }
     }
 

@@ -56,6 +56,26 @@ pub const GATHER_MAX_US: u64 = 2_000;
 /// Lost compare-and-swaps in a row that are tried again at once; after that they pause as well.
 pub const CONFLICT_RETRIES_MAX: u32 = 3;
 
+/// The bits of an ID that every database can hold as a signed number.
+pub const ID_BITS: u32 = 63;
+
+/// The most fields of a snowflake layout.
+pub const LAYOUT_FIELDS_MAX: usize = 8;
+
+/// The longest name of a field of a snowflake layout, in bytes (names are ASCII).
+pub const LABEL_LEN_MAX: usize = 16;
+
+/// The most bits of a worker ID, all its parts together.
+pub const WORKER_BITS_MAX: u32 = 24;
+
+/// How much time a window of ticks covers, in milliseconds. A refill starts when half of it is
+/// left, so a sequence in use costs the store two leases a second; after a crash its worker ID
+/// comes free when the window has passed.
+pub const LEASE_LASTS_MS: u64 = 1000;
+
+/// The most members of a stride sequence.
+pub const MEMBERS_MAX: u32 = 65_536;
+
 const _: () = assert!(COUNT_MAX <= RESERVE_LEN_MAX, "one request must fit one reservation");
 const _: () = assert!(BLOCK_LEN_MAX <= RESERVE_LEN_MAX, "one block must fit one reservation");
 const _: () = assert!(AUTO_BLOCK_LEN_MIN >= 2 && AUTO_BLOCK_LEN_MIN <= AUTO_BLOCK_LEN_MAX);

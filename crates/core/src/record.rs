@@ -4,10 +4,15 @@
 //! moves them with the three functions here and nothing else. Each only ever raises the mark, but
 //! for [`Record::hand_back`], which lowers it over IDs that their only holder gives up.
 
+use alloc::format;
+use alloc::vec::Vec;
+
 use crate::block::Block;
-use crate::definition::{BlockLen, Definition, Kind};
-use crate::limits::{ID_MIN, MARK_MAX};
+use crate::definition::{BlockLen, Definition, Kind, KindName};
+use crate::limits::{ID_MAX, ID_MIN, MARK_MAX};
 use crate::name::Name;
+use crate::snowflake::{CounterStart, Snowflake};
+use crate::stride::Seat;
 
 /// What a store remembers of a sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +71,17 @@ impl Record {
         Self { definition, mark: ID_MIN, spent: ID_MIN }
     }
 
+    /// The mark of this sequence when all of its IDs are reserved: for a stride sequence, which
+    /// is reserved by position, one above the position of its last ID.
+    pub const fn mark_max(&self) -> u64 {
+        match self.definition.kind {
+            Kind::Stride(seat) => {
+                (ID_MAX - seat.offset() as u64) / seat.members() as u64 + ID_MIN + 1
+            }
+            _ => MARK_MAX,
+        }
+    }
+
     /// Reserves a block of `asked.len` IDs at or above both the mark and `asked.floor`; shorter
     /// where the ID space ends.
     ///
@@ -73,17 +89,17 @@ impl Record {
     /// [`Exhausted`] if not a single ID is left; the record is unchanged.
     pub fn reserve(&mut self, asked: Reserve) -> Result<Block, Exhausted> {
         let start = self.mark.max(asked.floor);
-        let end = start.saturating_add(asked.len.max(1)).min(MARK_MAX);
+        let end = start.saturating_add(asked.len.max(1)).min(self.mark_max());
         let block = Block::new(start, end).ok_or(Exhausted)?;
         self.mark = block.end();
         self.spent = self.spent.max(asked.spent).min(self.mark);
         Ok(block)
     }
 
-    /// Raises the mark to at least `floor` (at most [`MARK_MAX`]) and returns it. Never lowers it.
+    /// Raises the mark to at least `floor` (at most [`Record::mark_max`]) and returns it. Never lowers it.
     /// What was held below a raised mark counts as given up.
     pub fn raise(&mut self, floor: u64) -> u64 {
-        let floor = floor.min(MARK_MAX);
+        let floor = floor.min(self.mark_max());
         if floor > self.mark {
             self.mark = floor;
             self.spent = floor;
@@ -119,18 +135,20 @@ const BLOCK_LEN_OF_SERVER: u64 = 0;
 const BLOCK_LEN_AUTO: u64 = u64::MAX;
 
 impl Record {
-    /// The record as it is stored under `name`: format, kind, 2 bytes of zero, then block length,
-    /// mark and spent as little-endian 64-bit numbers, then the CRC-32 of the name and all that
-    /// before it.
+    /// The record as it is stored under `name`, but for what [`Record::encode_chosen`] holds:
+    /// format, kind, 2 bytes of zero, then block length, mark and spent as little-endian 64-bit
+    /// numbers, then the CRC-32 of the name and all that before it.
+    ///
+    /// A version that does not know a kind refuses the record, so that it cannot issue from it.
     pub fn encode(&self, name: &Name) -> [u8; ENCODED_LEN] {
         let block_len = match self.definition.block_len {
             None => BLOCK_LEN_OF_SERVER,
             Some(BlockLen::Auto) => BLOCK_LEN_AUTO,
             Some(BlockLen::Fixed(len)) => len,
         };
-        let Kind::Ticket = self.definition.kind;
         let mut bytes = [0; ENCODED_LEN];
         bytes[0] = FORMAT;
+        bytes[1] = self.definition.kind.name() as u8;
         bytes[4..12].copy_from_slice(&block_len.to_le_bytes());
         bytes[12..20].copy_from_slice(&self.mark.to_le_bytes());
         bytes[20..28].copy_from_slice(&self.spent.to_le_bytes());
@@ -139,11 +157,28 @@ impl Record {
         bytes
     }
 
-    /// Reads what [`Record::encode`] wrote under `name`.
+    /// What its creator chose about its kind, as it is stored under `name` beside
+    /// [`Record::encode`]: as text, then the CRC-32 of the name and that. `None` if the kind
+    /// leaves nothing to choose. It never changes.
+    pub fn encode_chosen(&self, name: &Name) -> Option<Vec<u8>> {
+        let text = match &self.definition.kind {
+            Kind::Ticket | Kind::Uuid4 | Kind::Uuid7 | Kind::Ulid => return None,
+            Kind::Stride(seat) => format!("{} {}", seat.members(), seat.offset()),
+            Kind::Snowflake(chosen) => {
+                format!("{} {}", chosen.layout, chosen.counter_start.as_str())
+            }
+        };
+        let mut bytes = text.into_bytes();
+        let sum = checksum(name, &bytes);
+        bytes.extend(sum.to_le_bytes());
+        Some(bytes)
+    }
+
+    /// Reads what [`Record::encode`] and [`Record::encode_chosen`] wrote under `name`.
     ///
     /// # Errors
     /// [`DecodeError`] for anything else: damaged, of another sequence, of another version.
-    pub fn decode(name: &Name, bytes: &[u8]) -> Result<Self, DecodeError> {
+    pub fn decode(name: &Name, bytes: &[u8], chosen: Option<&[u8]>) -> Result<Self, DecodeError> {
         let bytes: &[u8; ENCODED_LEN] = bytes.try_into().map_err(|_| DecodeError::Length)?;
         let number = |at: usize| {
             let mut eight = [0; 8];
@@ -153,9 +188,10 @@ impl Record {
         if checksum(name, &bytes[..28]).to_le_bytes() != bytes[28..] {
             return Err(DecodeError::Checksum);
         }
-        let [FORMAT, 0, 0, 0, ..] = bytes else {
+        let &[FORMAT, kind, 0, 0, ..] = bytes else {
             return Err(DecodeError::Unknown);
         };
+        let kind = decode_kind(name, kind, chosen)?;
         let block_len = match number(4) {
             BLOCK_LEN_OF_SERVER => None,
             BLOCK_LEN_AUTO => Some(BlockLen::Auto),
@@ -165,8 +201,38 @@ impl Record {
         if !(ID_MIN..=MARK_MAX).contains(&mark) || !(ID_MIN..=mark).contains(&spent) {
             return Err(DecodeError::Contradiction);
         }
-        Ok(Self { definition: Definition { kind: Kind::Ticket, block_len }, mark, spent })
+        Ok(Self { definition: Definition { kind, block_len }, mark, spent })
     }
+}
+
+fn decode_kind(name: &Name, code: u8, chosen: Option<&[u8]>) -> Result<Kind, DecodeError> {
+    let kind = KindName::ALL.into_iter().find(|kind| *kind as u8 == code);
+    let text = chosen.map(|bytes| decode_chosen(name, bytes)).transpose()?;
+    let words = text.and_then(|text| text.split_once(' '));
+    Ok(match (kind.ok_or(DecodeError::Unknown)?, words) {
+        (KindName::Ticket, None) => Kind::Ticket,
+        (KindName::Uuid4, None) => Kind::Uuid4,
+        (KindName::Uuid7, None) => Kind::Uuid7,
+        (KindName::Ulid, None) => Kind::Ulid,
+        (KindName::Stride, Some((members, offset))) => {
+            let number = |text: &str| text.parse::<u32>().map_err(|_| DecodeError::Unknown);
+            let seat = Seat::new(number(members)?, number(offset)?);
+            Kind::Stride(seat.map_err(|_| DecodeError::Contradiction)?)
+        }
+        (KindName::Snowflake, Some((layout, counter_start))) => Kind::Snowflake(Snowflake {
+            layout: layout.parse().map_err(|_| DecodeError::Unknown)?,
+            counter_start: CounterStart::parse(counter_start).ok_or(DecodeError::Unknown)?,
+        }),
+        _ => return Err(DecodeError::Contradiction),
+    })
+}
+
+fn decode_chosen<'a>(name: &Name, bytes: &'a [u8]) -> Result<&'a str, DecodeError> {
+    let (text, sum) = bytes.split_last_chunk().ok_or(DecodeError::Length)?;
+    if checksum(name, text).to_le_bytes() != *sum {
+        return Err(DecodeError::Checksum);
+    }
+    core::str::from_utf8(text).map_err(|_| DecodeError::Unknown)
 }
 
 fn checksum(name: &Name, bytes: &[u8]) -> u32 {
@@ -194,7 +260,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::limits::ID_MAX;
 
     fn record(mark: u64) -> Record {
         Record { mark, spent: ID_MIN, ..Record::new(Definition::default()) }
@@ -224,6 +289,18 @@ mod tests {
     }
 
     #[test]
+    fn a_member_of_a_stride_reserves_up_to_its_last_id_and_no_further() {
+        for (members, offset) in [(1, 1), (2, 1), (2, 2), (3, 1), (7, 5), (65_536, 65_536)] {
+            let seat = Seat::new(members, offset).unwrap();
+            let mut r = Record::new(Definition { kind: Kind::Stride(seat), block_len: None });
+            r.raise(u64::MAX);
+            let last = u128::from(offset) + u128::from(r.mark - 2) * u128::from(members);
+            assert!(last <= u128::from(ID_MAX) && last + u128::from(members) > u128::from(ID_MAX));
+            assert_eq!(r.reserve(reserve(1, 1)), Err(Exhausted));
+        }
+    }
+
+    #[test]
     fn a_raise_is_a_maximum() {
         let mut r = record(50);
         assert_eq!(r.raise(10), 50);
@@ -249,11 +326,46 @@ mod tests {
         for bit in 0..ENCODED_LEN * 8 {
             let mut damaged = bytes;
             damaged[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(Record::decode(&name, &damaged), Err(DecodeError::Checksum), "bit {bit}");
+            let read = Record::decode(&name, &damaged, None);
+            assert_eq!(read, Err(DecodeError::Checksum), "bit {bit}");
         }
         let tasks = Name::new("tasks").unwrap();
-        assert_eq!(Record::decode(&tasks, &bytes), Err(DecodeError::Checksum));
-        assert_eq!(Record::decode(&name, &bytes[1..]), Err(DecodeError::Length));
+        assert_eq!(Record::decode(&tasks, &bytes, None), Err(DecodeError::Checksum));
+        assert_eq!(Record::decode(&name, &bytes[1..], None), Err(DecodeError::Length));
+    }
+
+    fn kinds() -> [Kind; 6] {
+        let layout = "time:40,a:3,counter:12,b:8@1234567890123/7ms".parse().unwrap();
+        let counter_start = CounterStart::Random;
+        [
+            Kind::Ticket,
+            Kind::Stride(Seat::new(65_536, 12_345).unwrap()),
+            Kind::Snowflake(Snowflake { layout, counter_start }),
+            Kind::Uuid4,
+            Kind::Uuid7,
+            Kind::Ulid,
+        ]
+    }
+
+    #[test]
+    fn what_was_chosen_about_a_kind_is_read_back_and_damage_to_it_is_noticed() {
+        let name = Name::new("eu/notes").unwrap();
+        for kind in kinds() {
+            let record = Record::new(Definition { kind, block_len: None });
+            let (bytes, chosen) = (record.encode(&name), record.encode_chosen(&name));
+            assert_eq!(Record::decode(&name, &bytes, chosen.as_deref()), Ok(record));
+            let Some(chosen) = chosen else { continue };
+            let lost = Record::decode(&name, &bytes, None);
+            assert_eq!(lost, Err(DecodeError::Contradiction));
+            for bit in 0..chosen.len() * 8 {
+                let mut damaged = chosen.clone();
+                damaged[bit / 8] ^= 1 << (bit % 8);
+                let read = Record::decode(&name, &bytes, Some(&damaged));
+                assert_eq!(read, Err(DecodeError::Checksum), "bit {bit}");
+            }
+            let read = Record::decode(&name, &bytes, Some(&chosen[..3]));
+            assert_eq!(read, Err(DecodeError::Length));
+        }
     }
 
     proptest! {
@@ -270,7 +382,7 @@ mod tests {
             let definition = Definition { kind: Kind::Ticket, block_len };
             let spent = mark.saturating_sub(below).max(ID_MIN);
             let record = Record { definition, mark, spent };
-            prop_assert_eq!(Record::decode(&name, &record.encode(&name)), Ok(record));
+            prop_assert_eq!(Record::decode(&name, &record.encode(&name), None), Ok(record));
         }
 
         #[test]

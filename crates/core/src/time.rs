@@ -1,4 +1,4 @@
-//! Points in time, as arguments.
+//! Points in time, as arguments: on the monotonic clock, and on the wall clock.
 
 use core::time::Duration;
 
@@ -32,6 +32,25 @@ impl Instant {
 
     /// Microseconds from `earlier` to `self`; 0 if `earlier` is the later one.
     pub const fn micros_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// A point on the wall clock: milliseconds since 1970-01-01T00:00:00Z, without leap seconds.
+///
+/// The wall clock may lie. Only generators of IDs that carry a time are ever told it, and what
+/// they promise does not depend on its being right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct UnixMillis(pub u64);
+
+impl UnixMillis {
+    /// The point `millis` milliseconds later; the end of time if that is too far.
+    pub const fn plus(self, millis: u64) -> Self {
+        Self(self.0.saturating_add(millis))
+    }
+
+    /// Milliseconds from `earlier` to `self`; 0 if `earlier` is the later one.
+    pub const fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
 }

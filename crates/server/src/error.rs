@@ -126,6 +126,10 @@ impl From<Refusal> for ServiceError {
                 "too many requests wait for this sequence; try again",
             ),
             Refusal::Stopping => Self::stopping(),
+            Refusal::OtherKind(record) => Self::invalid(format!(
+                "its kind is {}, whose IDs do not come in blocks",
+                record.definition.kind.name().as_str()
+            )),
             Refusal::Lowering { next } => Self::new(
                 ErrorKind::Conflict,
                 format!("a sequence only moves forward: its next ID is {next} already"),

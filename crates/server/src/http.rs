@@ -5,6 +5,7 @@
 //! hold no state. Every error is a problem document, and [`openapi`] describes it all from the
 //! same code. How names stand in paths is told in `request.rs`.
 
+mod choice;
 mod document;
 mod probes;
 mod problem;

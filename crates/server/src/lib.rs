@@ -10,6 +10,7 @@
 pub mod clock;
 pub mod error;
 pub mod http;
+pub mod info;
 pub mod limits;
 pub mod metrics;
 mod owner;
@@ -17,5 +18,8 @@ pub mod resp;
 pub mod sequence;
 pub mod server;
 pub mod service;
+pub mod snowflake;
+pub mod source;
 mod stopping;
 pub mod store_times;
+pub mod wide;

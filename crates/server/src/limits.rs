@@ -6,6 +6,9 @@ use ticketd_core::limits::NAME_LEN_MAX;
 /// The most sequences that a server creates by itself or on request.
 pub const SEQUENCES_MAX: u64 = 1_000_000;
 
+/// The most 128-bit IDs that are made before other requests have their turn.
+pub const WIDE_IDS_PER_TURN: u64 = 4096;
+
 /// Requests on their way to one owner. Beyond it they wait in their connections.
 pub const OWNER_QUEUE_LEN: usize = 1024;
 

@@ -19,8 +19,8 @@ use ticketd_core::allocator::Burn;
 use ticketd_store::Sizes;
 
 use crate::error::ErrorKind;
+use crate::info::Info;
 use crate::limits::METRICS_SEQUENCES_MAX;
-use crate::sequence::Info;
 use crate::service::Service;
 use crate::store_times::StoreTimes;
 
@@ -118,20 +118,28 @@ struct Line {
     lasts_seconds: f64,
     waits: u64,
     retries: u64,
+    /// Its IDs are reserved in blocks.
+    has_blocks: bool,
+    /// Worker IDs that are not leased, of a snowflake sequence.
+    workers_left: Option<u64>,
 }
 
 impl Line {
     fn new(info: &Info) -> Self {
         let mut line = Self {
             label: info.name.as_str().to_owned(),
-            mark: info.mark,
-            left: info.left,
+            issued: info.issued,
             per_second: info.per_second,
             lasts_seconds: info.lasts.map_or(f64::INFINITY, |lasts| lasts.as_secs_f64()),
+            has_blocks: info.blocks.is_some(),
+            workers_left: info.snowflake.as_ref().map(|seen| seen.workers_left),
             ..Self::default()
         };
-        if let Some(seen) = &info.open {
-            line.issued = seen.tally.issued;
+        if let Some(blocks) = &info.blocks {
+            line.mark = blocks.mark;
+            line.left = blocks.left;
+        }
+        if let Some(seen) = info.blocks.as_ref().and_then(|blocks| blocks.open) {
             line.burnt = Burn::ALL.map(|reason| seen.tally.burnt.get(reason));
             line.held = seen.held;
             line.waits = seen.waits;
@@ -148,11 +156,17 @@ impl Line {
             burnt: std::array::from_fn(|i| self.burnt[i].saturating_add(other.burnt[i])),
             held: self.held.saturating_add(other.held),
             mark: self.mark.max(other.mark),
-            left: self.left.min(other.left),
+            left: match (self.has_blocks, other.has_blocks) {
+                (true, true) => self.left.min(other.left),
+                (true, false) => self.left,
+                (false, _) => other.left,
+            },
             per_second: self.per_second + other.per_second,
             lasts_seconds: self.lasts_seconds.min(other.lasts_seconds),
             waits: self.waits.saturating_add(other.waits),
             retries: self.retries.saturating_add(other.retries),
+            has_blocks: self.has_blocks || other.has_blocks,
+            workers_left: self.workers_left.into_iter().chain(other.workers_left).min(),
         }
     }
 }
@@ -219,6 +233,7 @@ impl Snapshot {
 
     fn encode_ids(&self, out: &mut Families<'_>) -> fmt::Result {
         let each = || self.lines.iter();
+        let with_blocks = || each().filter(|line| line.has_blocks);
         out.by_sequence(
             Form::counter("ticketd_ids_issued_total", "IDs given to clients by this server"),
             each().map(|line| (line, line.issued)),
@@ -243,11 +258,19 @@ impl Snapshot {
                 "The first ID never yet reserved, as far as this server knows; of (others) the \
                  highest",
             ),
-            each().map(|line| (line, line.mark)),
+            with_blocks().map(|line| (line, line.mark)),
         )?;
         out.by_sequence(
             Form::gauge("ticketd_ids_left", "IDs that can still be issued; of (others) the fewest"),
-            each().map(|line| (line, line.left)),
+            with_blocks().map(|line| (line, line.left)),
+        )?;
+        out.by_sequence(
+            Form::gauge(
+                "ticketd_worker_ids_left",
+                "Worker IDs that nobody held when this server last leased one; of (others) the \
+                 fewest",
+            ),
+            each().filter_map(|line| Some((line, line.workers_left?))),
         )
     }
 
@@ -422,17 +445,18 @@ mod tests {
     use super::*;
 
     fn info(name: &str, mark: u64, left: u64) -> Info {
+        use crate::info::BlocksInfo;
         use ticketd_core::definition::{BlockLen, Kind};
         Info {
-            name: ticketd_core::name::Name::new(name).unwrap(),
-            kind: Kind::Ticket,
-            block_len: BlockLen::Auto,
-            last: None,
-            mark,
-            left,
             per_second: 2.0,
-            lasts: None,
-            open: None,
+            blocks: Some(BlocksInfo {
+                block_len: BlockLen::Auto,
+                last: None,
+                mark,
+                left,
+                open: None,
+            }),
+            ..Info::of_kind(ticketd_core::name::Name::new(name).unwrap(), Kind::Ticket)
         }
     }
 

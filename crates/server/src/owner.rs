@@ -79,7 +79,12 @@ impl Owner {
         events: impl IntoIterator<Item = Event<Reply>>,
         asked: &mut Option<Asked>,
     ) -> bool {
-        let events = events.into_iter().inspect(|event| note(&self.sequence, event));
+        let events = events.into_iter().inspect(|event| {
+            if let Event::Opened(_, record) = event {
+                self.sequence.opened(record);
+            }
+            note(&self.sequence, event);
+        });
         let mut actions = Vec::new();
         self.sequence.allocator().handle_all(self.clock.now(), events, &mut actions);
         let mut ended = false;

@@ -1,19 +1,22 @@
-//! A sequence as connections see it: a cursor to take from, and an owner to ask.
+//! A sequence whose IDs are reserved in blocks, as connections see it: a cursor to take from, and
+//! an owner to ask.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use ticketd_core::allocator::{Allocator, Config, Observation, Refusal};
+use ticketd_core::allocator::{Allocator, Config, Refusal};
 use ticketd_core::block::Block;
 use ticketd_core::count::Count;
 use ticketd_core::cursor::{Cursor, Taken};
-use ticketd_core::definition::{BlockLen, Definition, Kind};
-use ticketd_core::forecast::{self, RateMeter};
-use ticketd_core::limits::{ID_MAX, MARK_MAX};
+use ticketd_core::definition::{Kind, KindName};
+use ticketd_core::forecast::RateMeter;
+use ticketd_core::ids::Range;
 use ticketd_core::name::Name;
 use ticketd_core::record::Record;
+use ticketd_core::stride::Generation;
 use ticketd_core::time::Instant;
 use tokio::sync::{Notify, mpsc, oneshot};
+
+use crate::info::Info;
 
 /// Whom the owner answers.
 #[derive(Debug)]
@@ -39,6 +42,15 @@ pub(crate) enum Request {
     Raise { reply: Reply, floor: u64, deadline: Instant },
 }
 
+/// How the positions that the allocator reserves become IDs.
+#[derive(Debug)]
+enum Numbering {
+    /// They are the same: tickets.
+    Plain,
+    /// Every n-th integer.
+    Stride(Generation),
+}
+
 /// A named source of IDs that is open on this server.
 #[derive(Debug)]
 pub struct Sequence {
@@ -49,6 +61,8 @@ pub struct Sequence {
     pub(crate) low_water: Notify,
     /// Locked by the owner for each event, and by those who observe; never across an await.
     allocator: Mutex<Allocator<Reply>>,
+    /// How positions become IDs: known before anything can be taken.
+    numbering: OnceLock<Numbering>,
     rate: Mutex<RateMeter>,
 }
 
@@ -77,6 +91,7 @@ impl Sequence {
             requests,
             low_water: Notify::new(),
             allocator: Mutex::new(Allocator::new(config, cursor)),
+            numbering: OnceLock::new(),
             rate: Mutex::new(RateMeter::new(now, 0)),
         };
         (sequence, received)
@@ -87,35 +102,63 @@ impl Sequence {
         &self.name
     }
 
-    /// The hot path: takes `n` contiguous IDs from memory, or nothing.
-    pub fn take(&self, n: u64) -> Option<Block> {
+    /// The kind of its IDs, once its record has been read.
+    pub fn kind(&self) -> Option<KindName> {
+        self.numbering.get().map(|numbering| match numbering {
+            Numbering::Plain => KindName::Ticket,
+            Numbering::Stride(_) => KindName::Stride,
+        })
+    }
+
+    /// Owner only. Takes note of the record, before the allocator does.
+    pub(crate) fn opened(&self, record: &Record) {
+        let numbering = match record.definition.kind {
+            Kind::Stride(seat) => Numbering::Stride(Generation::first_of(seat)),
+            _ => Numbering::Plain,
+        };
+        // It is read again when the first attempt was of unknown outcome; a kind never changes.
+        self.numbering.get_or_init(|| numbering);
+    }
+
+    /// The hot path: takes `n` IDs that are evenly apart from memory, or nothing.
+    pub fn take(&self, n: u64) -> Option<Range> {
         self.told(self.cursor.take(n))
     }
 
     /// The hot path for a batch of requests for one ID each: takes as many as there are, up to
     /// `n`.
-    pub fn take_up_to(&self, n: u64) -> Option<Block> {
+    pub fn take_up_to(&self, n: u64) -> Option<Range> {
         self.told(self.cursor.take_up_to(n))
     }
 
-    fn told(&self, taken: Option<Taken>) -> Option<Block> {
+    fn told(&self, taken: Option<Taken>) -> Option<Range> {
         let taken = taken?;
         if taken.refill_due {
             self.low_water.notify_one();
         }
-        Some(taken.block)
+        Some(self.ids_of(taken.block))
     }
 
-    /// Takes `count` contiguous IDs, waiting for the store until `deadline` if need be.
-    pub(crate) async fn next(&self, count: Count, deadline: Instant) -> Result<Block, NoAnswer> {
-        if let Some(block) = self.take(count.get()) {
-            return Ok(block);
+    /// The IDs that the positions of `block` stand for.
+    fn ids_of(&self, block: Block) -> Range {
+        match self.numbering.get() {
+            Some(Numbering::Plain) => block.into(),
+            Some(Numbering::Stride(generation)) => generation.ids_of(block),
+            None => unreachable!("nothing is issued before the record has been read"),
+        }
+    }
+
+    /// Takes `count` IDs that are evenly apart, waiting for the store until `deadline` if need be.
+    pub(crate) async fn next(&self, count: Count, deadline: Instant) -> Result<Range, NoAnswer> {
+        if let Some(range) = self.take(count.get()) {
+            return Ok(range);
         }
         let (reply, answer) = oneshot::channel();
-        self.ask(Request::Ids { reply: Reply::Ids(reply), count, deadline }, answer).await
+        let asked = Request::Ids { reply: Reply::Ids(reply), count, deadline };
+        Ok(self.ids_of(self.ask(asked, answer).await?))
     }
 
-    /// Makes sure that nothing below `floor` is issued any more.
+    /// Makes sure that nothing below the position `floor` is issued any more.
     pub(crate) async fn raise(&self, floor: u64, deadline: Instant) -> Result<(), NoAnswer> {
         let (reply, answer) = oneshot::channel();
         self.ask(Request::Raise { reply: Reply::Raise(reply), floor, deadline }, answer).await
@@ -141,62 +184,6 @@ impl Sequence {
         let seen = self.allocator().observe();
         let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
         let per_second = rate.observe(now, seen.tally.issued);
-        Some(Info::open(self.name.clone(), seen.definition?, seen, per_second))
-    }
-}
-
-/// What people and metrics are shown of a sequence.
-#[derive(Debug, Clone)]
-pub struct Info {
-    /// Its name.
-    pub name: Name,
-    /// What an ID of it is.
-    pub kind: Kind,
-    /// The block length in force.
-    pub block_len: BlockLen,
-    /// The last ID issued by this server (or given up by a raise), if that is known.
-    pub last: Option<u64>,
-    /// The high-water mark: the first ID never yet reserved, as far as this server knows.
-    pub mark: u64,
-    /// IDs that can still be issued.
-    pub left: u64,
-    /// IDs issued per second, a mean that favours the last minute.
-    pub per_second: f64,
-    /// How long what is left lasts at that rate; `None` if for ever.
-    pub lasts: Option<Duration>,
-    /// What this server did since it opened the sequence; `None` if it did not.
-    pub open: Option<Observation>,
-}
-
-impl Info {
-    fn open(name: Name, definition: Definition, seen: Observation, per_second: f64) -> Self {
-        let left = MARK_MAX - seen.next;
-        Self {
-            name,
-            kind: definition.kind,
-            block_len: seen.block_len,
-            last: seen.last,
-            mark: seen.mark,
-            left,
-            per_second,
-            lasts: forecast::lasts(left, per_second),
-            open: Some(seen),
-        }
-    }
-
-    /// A sequence that this server has not opened, by its record.
-    pub(crate) fn closed(name: Name, record: &Record, default: BlockLen) -> Self {
-        let clean = record.unaccounted() == 0 && record.mark > 1;
-        Self {
-            name,
-            kind: record.definition.kind,
-            block_len: record.definition.block_len.unwrap_or(default),
-            last: clean.then(|| record.mark - 1),
-            mark: record.mark,
-            left: ID_MAX - (record.mark - 1),
-            per_second: 0.0,
-            lasts: None,
-            open: None,
-        }
+        Some(Info::of_blocks(self.name.clone(), &seen.definition?, seen, per_second))
     }
 }

@@ -4,22 +4,31 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use ticketd_core::allocator::Config;
-use ticketd_core::block::Block;
+use ticketd_core::allocator::{Config, Refusal};
 use ticketd_core::count::Count;
-use ticketd_core::definition::{BlockLen, Definition};
+use ticketd_core::definition::{BlockLen, Definition, Kind};
+use ticketd_core::ids::Ids;
 use ticketd_core::limits::{AUTO_BLOCK_LEN_MAX, AUTO_BLOCK_LEN_MIN, ID_MAX};
 use ticketd_core::name::Name;
-use ticketd_core::time::Instant;
+use ticketd_core::record::Record;
+use ticketd_core::snowflake::layout::{Layout, OutOfTime};
+use ticketd_core::stride::Generation;
+use ticketd_core::time::{Instant, UnixMillis};
 use ticketd_store::{Sizes, Store};
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::Clock;
 use crate::error::{ErrorKind, ServiceError};
-use crate::limits::{LIST_PAGE_MAX, OWNER_QUEUE_LEN, RATE_INTERVAL_SECONDS, SEQUENCES_MAX};
+use crate::info::{self, Info};
+use crate::limits::{
+    LIST_PAGE_MAX, OWNER_QUEUE_LEN, RATE_INTERVAL_SECONDS, SEQUENCES_MAX, WIDE_IDS_PER_TURN,
+};
 use crate::owner::Owner;
-use crate::sequence::{Info, NoAnswer, Sequence};
+use crate::sequence::{NoAnswer, Sequence};
+use crate::snowflake::{SnowflakeSettings, SnowflakeSource};
+use crate::source::{Issued, Source};
 use crate::store_times::StoreTimes;
+use crate::wide::Wide;
 
 /// What the user may choose about the service.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +43,8 @@ pub struct ServiceSettings {
     pub auto_create: bool,
     /// How long a request waits for the store.
     pub request_timeout: Duration,
+    /// How this server makes snowflake IDs.
+    pub snowflake: SnowflakeSettings,
 }
 
 impl Default for ServiceSettings {
@@ -44,6 +55,7 @@ impl Default for ServiceSettings {
             block_len_max: AUTO_BLOCK_LEN_MAX,
             auto_create: true,
             request_timeout: Duration::from_secs(5),
+            snowflake: SnowflakeSettings::default(),
         }
     }
 }
@@ -62,7 +74,7 @@ pub struct Service {
     store: Arc<dyn Store>,
     settings: ServiceSettings,
     clock: Clock,
-    sequences: RwLock<HashMap<Name, Arc<Sequence>>>,
+    sequences: RwLock<HashMap<Name, Source>>,
     stopping: watch::Sender<bool>,
     /// Every owner task holds a clone of the sender: when all are gone, the receiver hears of it.
     alive: Mutex<Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>>,
@@ -126,20 +138,20 @@ impl Service {
     }
 
     /// The sequence `name` if it is open: the hot path asks for nothing else.
-    pub fn opened(&self, name: &str) -> Option<Arc<Sequence>> {
+    pub fn opened(&self, name: &str) -> Option<Source> {
         let sequences = self.sequences.read().unwrap_or_else(PoisonError::into_inner);
         sequences.get(name).cloned()
     }
 
     /// The sequence `name`, opened if it is not yet. Whether it exists is known only when it is
     /// asked for an ID.
-    fn open(self: &Arc<Self>, name: &Name) -> Result<Arc<Sequence>, ServiceError> {
+    fn open(self: &Arc<Self>, name: &Name) -> Result<Source, ServiceError> {
         if let Some(sequence) = self.opened(name.as_str()) {
             return Ok(sequence);
         }
         let mut sequences = self.sequences.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(sequence) = sequences.get(name) {
-            return Ok(Arc::clone(sequence));
+            return Ok(sequence.clone());
         }
         if *self.stopping.borrow() {
             return Err(ServiceError::stopping());
@@ -150,9 +162,37 @@ impl Service {
                 format!("too many sequences; the limit of this server is {SEQUENCES_MAX}");
             return Err(ServiceError::new(ErrorKind::TooLarge, message));
         }
-        let sequence = self.start_owner(name);
-        sequences.insert(name.clone(), Arc::clone(&sequence));
-        Ok(sequence)
+        let source = Source::Blocks(self.start_owner(name));
+        sequences.insert(name.clone(), source.clone());
+        Ok(source)
+    }
+
+    /// Opens the sequence that `record` describes, whose IDs do not come in blocks. Whoever comes
+    /// first does it.
+    fn open_other_kind(&self, name: &Name, record: &Record) -> Result<(), ServiceError> {
+        let mut sequences = self.sequences.write().unwrap_or_else(PoisonError::into_inner);
+        if *self.stopping.borrow() {
+            return Err(ServiceError::stopping());
+        }
+        if !matches!(sequences.get(name), None | Some(Source::Blocks(_))) {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        let source = match record.definition.kind {
+            Kind::Snowflake(chosen) => {
+                let store = Arc::clone(&self.store);
+                let settings = self.settings.snowflake;
+                let source =
+                    SnowflakeSource::new(name.clone(), chosen, store, self.clock, settings);
+                Source::Snowflake(Arc::new(source))
+            }
+            kind => match Wide::new(name.clone(), kind.name(), now) {
+                Some(wide) => Source::Wide(Arc::new(wide)),
+                None => return Ok(()),
+            },
+        };
+        sequences.insert(name.clone(), source);
+        Ok(())
     }
 
     fn start_owner(self: &Arc<Self>, name: &Name) -> Arc<Sequence> {
@@ -191,24 +231,58 @@ impl Service {
     /// Forgets a sequence whose owner has ended, so that it can be opened again.
     fn close(&self, sequence: &Arc<Sequence>) {
         let mut sequences = self.sequences.write().unwrap_or_else(PoisonError::into_inner);
-        if sequences.get(sequence.name()).is_some_and(|open| Arc::ptr_eq(open, sequence)) {
+        if matches!(sequences.get(sequence.name()),
+            Some(Source::Blocks(open)) if Arc::ptr_eq(open, sequence))
+        {
             sequences.remove(sequence.name());
         }
     }
 
-    /// `count` contiguous IDs of the sequence `name`, each durably reserved.
+    /// The next `count` IDs of the sequence `name`. Those of kinds that need a store lie in what
+    /// it had made durable before; tickets are contiguous.
     ///
     /// # Errors
     /// [`ServiceError`] says why there are none; then nothing was issued.
-    pub async fn next(self: &Arc<Self>, name: &Name, count: Count) -> Result<Block, ServiceError> {
+    pub async fn next(self: &Arc<Self>, name: &Name, count: Count) -> Result<Issued, ServiceError> {
         let deadline = self.deadline();
         loop {
-            match self.open(name)?.next(count, deadline).await {
-                Ok(block) => return Ok(block),
-                Err(NoAnswer::Refused(refusal)) => return Err(refusal.into()),
-                Err(NoAnswer::Closed) => self.check_reopening(deadline).await?,
+            match self.open(name)? {
+                Source::Blocks(sequence) => match sequence.next(count, deadline).await {
+                    Ok(range) => {
+                        let kind = sequence.kind().expect("it has issued, so its kind is known");
+                        return Ok(Issued { kind, ids: Ids::Range(range) });
+                    }
+                    Err(no_answer) => self.try_otherwise(name, no_answer, deadline).await?,
+                },
+                Source::Snowflake(source) => return source.next(count, deadline).await,
+                Source::Wide(wide) => return self.next_wide(&wide, count).await,
             }
         }
+    }
+
+    /// Whether asking again may help, because the sequence has to be opened otherwise or afresh.
+    async fn try_otherwise(
+        &self,
+        name: &Name,
+        no_answer: NoAnswer,
+        deadline: Instant,
+    ) -> Result<(), ServiceError> {
+        match no_answer {
+            NoAnswer::Refused(Refusal::OtherKind(record)) => self.open_other_kind(name, &record),
+            NoAnswer::Refused(refusal) => Err(refusal.into()),
+            NoAnswer::Closed => self.check_reopening(deadline).await,
+        }
+    }
+
+    async fn next_wide(&self, wide: &Wide, count: Count) -> Result<Issued, ServiceError> {
+        let mut ids = Vec::with_capacity(usize::try_from(count.get()).unwrap_or(0));
+        while (ids.len() as u64) < count.get() {
+            let piece = (count.get() - ids.len() as u64).min(WIDE_IDS_PER_TURN);
+            ids.extend(wide.take(self.clock.wall(), piece)?);
+            // Others have their turn in between.
+            tokio::task::yield_now().await;
+        }
+        Ok(Issued { kind: wide.kind(), ids: Ids::Wide(ids) })
     }
 
     /// Makes sure that no ID at or below `to` is issued any more: the next one is `to + 1`.
@@ -220,12 +294,31 @@ impl Service {
             return Err(ServiceError::invalid(format!("an ID is at most {ID_MAX}, not {to}")));
         }
         let deadline = self.deadline();
+        let record = self.clock.within(deadline, self.store.read(name)).await;
+        let record = record.ok_or_else(|| Refusal::Late(None))??;
+        let kind = record.map_or(Kind::Ticket, |record| record.definition.kind);
+        let floor = match kind {
+            Kind::Stride(seat) => Generation::first_of(seat).position_at_or_above(to + 1),
+            _ => to + 1,
+        };
         loop {
-            match self.open(name)?.raise(to + 1, deadline).await {
-                Ok(()) => return Ok(()),
-                Err(NoAnswer::Refused(refusal)) => return Err(refusal.into()),
-                Err(NoAnswer::Closed) => self.check_reopening(deadline).await?,
-            }
+            let no_answer = match self.open(name)? {
+                Source::Blocks(sequence) => match sequence.raise(floor, deadline).await {
+                    Ok(()) => return Ok(()),
+                    Err(NoAnswer::Refused(Refusal::Lowering { next })) => {
+                        let next = info::id_of(&kind, next);
+                        return Err(Refusal::Lowering { next }.into());
+                    }
+                    Err(no_answer) => no_answer,
+                },
+                Source::Snowflake(source) => return source.raise(to, deadline).await,
+                Source::Wide(_) => {
+                    let kind = kind.name().as_str();
+                    let message = format!("a {kind} sequence does not count, so nothing is raised");
+                    return Err(ServiceError::invalid(message));
+                }
+            };
+            self.try_otherwise(name, no_answer, deadline).await?;
         }
     }
 
@@ -246,8 +339,18 @@ impl Service {
     ///
     /// # Errors
     /// `Conflict` if it exists with another definition, with the difference in the message.
-    pub async fn create(&self, name: &Name, wanted: Definition) -> Result<Created, ServiceError> {
+    /// `Invalid` for a snowflake layout whose time has not begun, or runs out within ten years
+    /// unless whoever asks `insists`.
+    pub async fn create(
+        &self,
+        name: &Name,
+        wanted: Definition,
+        insists: bool,
+    ) -> Result<Created, ServiceError> {
         let before = self.store.read(name).await?;
+        if let (None, Kind::Snowflake(chosen)) = (before, wanted.kind) {
+            check_time(&chosen.layout, self.clock.wall(), insists)?;
+        }
         if before.is_none() && self.store.sizes().sequences >= SEQUENCES_MAX {
             let message =
                 format!("too many sequences; the limit of this server is {SEQUENCES_MAX}");
@@ -257,7 +360,7 @@ impl Service {
         if record.definition != wanted {
             return Err(ServiceError::new(
                 ErrorKind::Conflict,
-                format!("{name} exists with {}, not with {wanted}", record.definition),
+                format!("{name} exists with {}", record.definition.difference_to(&wanted)),
             ));
         }
         Ok(Created { is_new: before.is_none(), info: self.show(name).await? })
@@ -280,8 +383,18 @@ impl Service {
         }
     }
 
-    fn opened_info(&self, name: &Name) -> Option<Info> {
-        self.opened(name.as_str())?.info(self.clock.now())
+    /// What there is to see of the sequence `name`, if it is open on this server.
+    pub fn opened_info(&self, name: &Name) -> Option<Info> {
+        self.info_of(&self.opened(name.as_str())?)
+    }
+
+    fn info_of(&self, source: &Source) -> Option<Info> {
+        let now = self.clock.now();
+        match source {
+            Source::Blocks(sequence) => sequence.info(now),
+            Source::Snowflake(source) => Some(source.info(now)),
+            Source::Wide(wide) => Some(wide.info(now)),
+        }
     }
 
     /// Up to `limit` sequences with names after `after`, in byte order.
@@ -319,8 +432,7 @@ impl Service {
         let sequences = self.sequences.read().unwrap_or_else(PoisonError::into_inner);
         let open: Vec<_> = sequences.values().cloned().collect();
         drop(sequences);
-        let now = self.clock.now();
-        open.iter().filter_map(|sequence| sequence.info(now)).collect()
+        open.iter().filter_map(|source| self.info_of(source)).collect()
     }
 
     /// Keeps the rates of all sequences up to date. Runs until it is dropped.
@@ -344,6 +456,46 @@ impl Service {
             return true;
         };
         drop(sender);
-        tokio::time::timeout(within, receiver.recv()).await.is_ok()
+        let ended = async {
+            receiver.recv().await;
+            for source in self.snowflakes() {
+                source.stop().await;
+            }
+        };
+        tokio::time::timeout(within, ended).await.is_ok()
     }
+
+    fn snowflakes(&self) -> Vec<Arc<SnowflakeSource>> {
+        let sequences = self.sequences.read().unwrap_or_else(PoisonError::into_inner);
+        let of_kind = |source: &Source| match source {
+            Source::Snowflake(source) => Some(Arc::clone(source)),
+            Source::Blocks(_) | Source::Wide(_) => None,
+        };
+        sequences.values().filter_map(of_kind).collect()
+    }
+}
+
+/// How long the time of a new layout has to last, unless the user insists: ten years.
+const LAYOUT_LASTS_MS: u64 = 10 * 31_557_600_000;
+
+/// Whether a sequence of `layout` should be made `now`.
+fn check_time(layout: &Layout, now: UnixMillis, insists: bool) -> Result<(), ServiceError> {
+    let years = |from: UnixMillis| layout.runs_out().since(from) as f64 / 31_557_600_000.0;
+    let message = match layout.tick_at(now) {
+        Err(OutOfTime::BeforeEpoch) => {
+            "the epoch is in the future: choose one that has been, or set the clock".to_owned()
+        }
+        Err(OutOfTime::RunOut) => {
+            "the time of this layout has run out: give time more bits, a longer tick or a later \
+             epoch"
+                .to_owned()
+        }
+        Ok(_) if layout.runs_out().since(now) < LAYOUT_LASTS_MS && !insists => format!(
+            "the time of this layout runs out in {:.1} years: give time more bits, a longer tick or \
+             a later epoch, or insist",
+            years(now)
+        ),
+        Ok(_) => return Ok(()),
+    };
+    Err(ServiceError::invalid(message))
 }

@@ -7,11 +7,13 @@ use std::future::Future;
 use std::sync::Arc;
 
 use ticketd_core::block::Block;
-use ticketd_core::definition::{BlockLen, Definition};
+use ticketd_core::definition::{BlockLen, Definition, Kind};
 use ticketd_core::failure::FailureKind;
 use ticketd_core::limits::{ID_MAX, ID_MIN, MARK_MAX, NAME_LEN_MAX};
 use ticketd_core::name::Name;
 use ticketd_core::record::{HandBack, Record, Reserve};
+use ticketd_core::snowflake::lease::{LeaseAsk, Leased, NoLease, Release};
+use ticketd_core::snowflake::{CounterStart, Snowflake};
 
 use crate::contract::Store;
 use crate::error::StoreError;
@@ -66,6 +68,12 @@ cases![
     an_error_leaves_others_intact,
     the_longest_name_is_kept_whole,
     a_working_store_is_healthy,
+    windows_of_a_worker_id_rise_whoever_holds_them,
+    a_worker_id_comes_free_when_its_window_has_passed,
+    no_window_starts_below_a_raised_mark,
+    only_who_leased_last_releases,
+    askers_at_once_get_disjoint_windows,
+    a_lease_needs_a_sequence,
 ];
 
 /// Says which case was running when it panicked.
@@ -387,4 +395,103 @@ async fn a_working_store_is_healthy<S: Store>(store: Arc<S>, _: Nature) {
     ok("health", store.health());
     made(&*store, "notes").await;
     ok("health", store.health());
+}
+
+fn wish(holder: u64, floor: u64) -> LeaseAsk {
+    LeaseAsk { holder, preferred: None, floor, len: 7, workers: 4, ticks: 1 << 40 }
+}
+
+fn snowflake() -> Definition {
+    let layout = "time:40,worker:2,counter:3@0/1ms".parse().expect("it is a layout");
+    let counter_start = CounterStart::Zero;
+    Definition { kind: Kind::Snowflake(Snowflake { layout, counter_start }), block_len: None }
+}
+
+async fn leased<S: Store>(store: &S, ask: LeaseAsk) -> Leased {
+    let leased = store.lease(&name("e"), ask).await.expect("it is leased");
+    let leased = leased.expect("a worker ID is free");
+    assert!(leased.window.start() >= ask.floor && u64::from(leased.worker) < ask.workers);
+    assert!(leased.window.end() - leased.window.start() <= ask.len);
+    leased
+}
+
+async fn windows_of_a_worker_id_rise_whoever_holds_them<S: Store>(store: Arc<S>, _: Nature) {
+    store.create(&name("e"), snowflake()).await.expect("it is made");
+    let mut end = 0;
+    for (holder, floor) in [(1, 3), (1, 3), (2, 1000), (1, 2000), (1, 5)] {
+        let one = LeaseAsk { workers: 1, ..wish(holder, floor) };
+        let leased = leased(&*store, one).await;
+        assert!(leased.window.start() >= end, "{leased:?} starts below {end}");
+        end = leased.window.end();
+    }
+    let seen = store.leases(&name("e"), 0).await.expect("they are read");
+    assert_eq!((seen.taken, seen.latest), (1, end));
+}
+
+async fn a_worker_id_comes_free_when_its_window_has_passed<S: Store>(
+    store: Arc<S>,
+    nature: Nature,
+) {
+    store.create(&name("e"), snowflake()).await.expect("it is made");
+    let mut workers = Vec::new();
+    for holder in 1..=4 {
+        workers.push(leased(&*store, wish(holder, 10)).await.worker);
+    }
+    workers.sort_unstable();
+    assert_eq!(workers, [0, 1, 2, 3], "each holder has a worker ID of its own");
+    let refused = store.lease(&name("e"), wish(5, 10)).await.expect("it is answered");
+    let Err(NoLease::AllTaken { free_at }) = refused else {
+        panic!("all are taken, and yet: {refused:?}");
+    };
+    assert!(free_at > 10 && (nature == Nature::Retried || free_at == 17));
+    let latest = store.leases(&name("e"), 10).await.expect("they are read").latest;
+    leased(&*store, wish(5, latest)).await;
+}
+
+async fn no_window_starts_below_a_raised_mark<S: Store>(store: Arc<S>, _: Nature) {
+    store.create(&name("e"), snowflake()).await.expect("it is made");
+    store.raise(&name("e"), 500).await.expect("it is raised");
+    assert!(leased(&*store, wish(1, 10)).await.window.start() >= 500);
+}
+
+async fn only_who_leased_last_releases<S: Store>(store: Arc<S>, nature: Nature) {
+    store.create(&name("e"), snowflake()).await.expect("it is made");
+    let mine = leased(&*store, wish(1, 10)).await;
+    let (worker, end) = (mine.worker, mine.window.end());
+    let back = Release { worker, holder: 1, from: end - 3, end };
+    for wrong in [Release { holder: 2, ..back }, Release { end: end + 1, ..back }] {
+        assert!(!store.release(&name("e"), wrong).await.expect("it is answered"), "{wrong:?}");
+    }
+    let released = store.release(&name("e"), back).await.expect("it is answered");
+    assert!(released || nature == Nature::Retried);
+    let next = leased(&*store, LeaseAsk { preferred: Some(worker), ..wish(2, end - 3) }).await;
+    assert!(next.worker != worker || next.window.start() >= end - 3);
+}
+
+async fn askers_at_once_get_disjoint_windows<S: Store>(store: Arc<S>, _: Nature) {
+    store.create(&name("e"), snowflake()).await.expect("it is made");
+    let asking: Vec<_> = (0..32)
+        .map(|n| {
+            let store = Arc::clone(&store);
+            // Three holders, so that some ask twice at once and some take over.
+            let asked = LeaseAsk { workers: 2, ..wish(n % 3, 1 + n * 5) };
+            tokio::spawn(async move { store.lease(&name("e"), asked).await })
+        })
+        .collect();
+    let mut ticks = std::collections::HashSet::new();
+    for asked in asking {
+        let answer = asked.await.expect("no case panics here").expect("it is answered");
+        let Ok(Leased { worker, window }) = answer else { continue };
+        for tick in window.start()..window.end() {
+            assert!(ticks.insert((worker, tick)), "tick {tick} of worker {worker} comes twice");
+        }
+    }
+    assert!(!ticks.is_empty());
+}
+
+async fn a_lease_needs_a_sequence<S: Store>(store: Arc<S>, _: Nature) {
+    let none = store.lease(&name("e"), wish(1, 1)).await.map(drop);
+    assert_eq!(none.map_err(|error| error.kind), Err(FailureKind::NotFound));
+    let none = store.leases(&name("e"), 1).await.map(drop);
+    assert_eq!(none.map_err(|error| error.kind), Err(FailureKind::NotFound));
 }

@@ -7,6 +7,7 @@ use ticketd_core::block::Block;
 use ticketd_core::definition::Definition;
 use ticketd_core::name::Name;
 use ticketd_core::record::{HandBack, Record, Reserve};
+use ticketd_core::snowflake::lease::{LeaseAsk, Leased, Leases, NoLease, Release};
 
 use crate::error::StoreError;
 
@@ -68,6 +69,25 @@ pub trait Store: Send + Sync + 'static {
     /// Fails with `NotFound` if there is no such sequence.
     fn hand_back(&self, name: &Name, unissued: HandBack) -> Answer<'_, bool>;
 
+    /// Leases a window of ticks on a worker ID of the snowflake sequence `name`, as
+    /// [`lease::lease`](ticketd_core::snowflake::lease::lease) works it out over the worker IDs
+    /// leased so far and the mark of the record: durable before `Ok`. Windows of one worker ID are
+    /// disjoint and rise, but for what [`release`](Store::release) gave back in between.
+    ///
+    /// Fails with `NotFound` if there is no such sequence.
+    fn lease(&self, name: &Name, ask: LeaseAsk) -> Answer<'_, Result<Leased, NoLease>>;
+
+    /// Takes unspent ticks back, if whoever asks leased last on that worker ID; answers whether it
+    /// was so. The caller has stopped issuing, and asks this at most once.
+    ///
+    /// Fails with `NotFound` if there is no such sequence.
+    fn release(&self, name: &Name, unspent: Release) -> Answer<'_, bool>;
+
+    /// What is leased of the sequence `name` at `tick`.
+    ///
+    /// Fails with `NotFound` if there is no such sequence.
+    fn leases(&self, name: &Name, tick: u64) -> Answer<'_, Leases>;
+
     /// How much work the store has done.
     fn sizes(&self) -> Sizes;
 
@@ -103,6 +123,18 @@ impl<S: Store> Store for std::sync::Arc<S> {
 
     fn hand_back(&self, name: &Name, unissued: HandBack) -> Answer<'_, bool> {
         (**self).hand_back(name, unissued)
+    }
+
+    fn lease(&self, name: &Name, ask: LeaseAsk) -> Answer<'_, Result<Leased, NoLease>> {
+        (**self).lease(name, ask)
+    }
+
+    fn release(&self, name: &Name, unspent: Release) -> Answer<'_, bool> {
+        (**self).release(name, unspent)
+    }
+
+    fn leases(&self, name: &Name, tick: u64) -> Answer<'_, Leases> {
+        (**self).leases(name, tick)
     }
 
     fn sizes(&self) -> Sizes {

@@ -28,6 +28,7 @@ use ticketd_core::definition::Definition;
 use ticketd_core::failure::{Failure, FailureKind};
 use ticketd_core::name::Name;
 use ticketd_core::record::{HandBack, Record, Reserve};
+use ticketd_core::snowflake::lease::{self, LeaseAsk, Leased, Leases, NoLease, Release};
 use tokio::sync::oneshot;
 
 use crate::contract::{Answer, Sizes, Store};
@@ -158,7 +159,7 @@ impl Embedded {
 
 impl Store for Embedded {
     fn read(&self, name: &Name) -> Answer<'_, Option<Record>> {
-        let read = self.shared.check().map(|()| self.shared.records().get(name).copied());
+        let read = self.shared.check().map(|()| self.shared.records().sequences.get(name).copied());
         Box::pin(std::future::ready(read))
     }
 
@@ -170,7 +171,7 @@ impl Store for Embedded {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let list = self.shared.check().map(|()| {
             let records = self.shared.records();
-            let range = records.range::<Name, _>((from, Bound::Unbounded)).take(limit);
+            let range = records.sequences.range::<Name, _>((from, Bound::Unbounded)).take(limit);
             range.map(|(name, record)| (name.clone(), *record)).collect()
         });
         Box::pin(std::future::ready(list))
@@ -188,11 +189,31 @@ impl Store for Embedded {
         self.ask(|reply| Op::HandBack(name.clone(), unissued, reply))
     }
 
+    fn lease(&self, name: &Name, ask: LeaseAsk) -> Answer<'_, Result<Leased, NoLease>> {
+        self.ask(|reply| Op::Lease(name.clone(), ask, reply))
+    }
+
+    fn release(&self, name: &Name, unspent: Release) -> Answer<'_, bool> {
+        self.ask(|reply| Op::Release(name.clone(), unspent, reply))
+    }
+
+    fn leases(&self, name: &Name, tick: u64) -> Answer<'_, Leases> {
+        let leases = self.shared.check().and_then(|()| {
+            let records = self.shared.records();
+            if !records.sequences.contains_key(name) {
+                return Err(StoreError::not_found(name));
+            }
+            let workers = records.workers.get(name);
+            Ok(workers.map_or_else(Leases::default, |workers| lease::leases(workers, tick)))
+        });
+        Box::pin(std::future::ready(leases))
+    }
+
     fn sizes(&self) -> Sizes {
         Sizes {
             commits: self.shared.commits.load(Ordering::Relaxed),
             syncs: self.shared.disk.syncs(),
-            sequences: self.shared.records().len() as u64,
+            sequences: self.shared.records().sequences.len() as u64,
         }
     }
 

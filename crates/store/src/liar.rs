@@ -13,6 +13,7 @@ use ticketd_core::definition::Definition;
 use ticketd_core::failure::FailureKind;
 use ticketd_core::name::Name;
 use ticketd_core::record::{HandBack, Record, Reserve};
+use ticketd_core::snowflake::lease::{LeaseAsk, Leased, Leases, NoLease, Release};
 
 use crate::contract::{Answer, Sizes, Store};
 use crate::error::StoreError;
@@ -166,6 +167,21 @@ impl<S: Store> Store for Liar<S> {
         self.tell(move |store| Box::pin(async move { store.hand_back(&name, unissued).await }))
     }
 
+    fn lease(&self, name: &Name, ask: LeaseAsk) -> Answer<'_, Result<Leased, NoLease>> {
+        let name = name.clone();
+        self.tell(move |store| Box::pin(async move { store.lease(&name, ask).await }))
+    }
+
+    fn release(&self, name: &Name, unspent: Release) -> Answer<'_, bool> {
+        let name = name.clone();
+        self.tell(move |store| Box::pin(async move { store.release(&name, unspent).await }))
+    }
+
+    fn leases(&self, name: &Name, tick: u64) -> Answer<'_, Leases> {
+        let name = name.clone();
+        self.tell(move |store| Box::pin(async move { store.leases(&name, tick).await }))
+    }
+
     fn sizes(&self) -> Sizes {
         self.inner.sizes()
     }
@@ -289,6 +305,27 @@ impl<S: Store> Store for Patient<S> {
                 answer => answer,
             }
         })
+    }
+
+    fn lease(&self, name: &Name, ask: LeaseAsk) -> Answer<'_, Result<Leased, NoLease>> {
+        let name = name.clone();
+        Box::pin(async move { self.until_answered(|store| store.lease(&name, ask)).await })
+    }
+
+    /// Asked once, as [`Patient::hand_back`].
+    fn release(&self, name: &Name, unspent: Release) -> Answer<'_, bool> {
+        let name = name.clone();
+        Box::pin(async move {
+            match self.once(self.inner.release(&name, unspent)).await {
+                Err(error) if error.kind != FailureKind::NotFound => Ok(false),
+                answer => answer,
+            }
+        })
+    }
+
+    fn leases(&self, name: &Name, tick: u64) -> Answer<'_, Leases> {
+        let name = name.clone();
+        Box::pin(async move { self.until_answered(|store| store.leases(&name, tick)).await })
     }
 
     fn sizes(&self) -> Sizes {

@@ -8,6 +8,7 @@ use ticketd_core::block::Block;
 use ticketd_core::definition::Definition;
 use ticketd_core::name::Name;
 use ticketd_core::record::{HandBack, Record, Reserve};
+use ticketd_core::snowflake::lease::{self, LeaseAsk, Leased, Leases, NoLease, Release, Workers};
 
 use crate::contract::{Answer, Sizes, Store};
 use crate::error::StoreError;
@@ -16,6 +17,7 @@ use crate::error::StoreError;
 #[derive(Debug, Default)]
 pub struct Memory {
     records: Mutex<BTreeMap<Name, Record>>,
+    workers: Mutex<BTreeMap<Name, Workers>>,
 }
 
 impl Memory {
@@ -27,6 +29,17 @@ impl Memory {
     fn records(&self) -> MutexGuard<'_, BTreeMap<Name, Record>> {
         // Every change below is a single assignment, so a panic elsewhere leaves no half of one.
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls `with` with the mark and the worker IDs of `name`.
+    fn with_workers<T>(
+        &self,
+        name: &Name,
+        with: impl FnOnce(u64, &mut Workers) -> T,
+    ) -> Result<T, StoreError> {
+        let mark = self.records().get(name).ok_or_else(|| StoreError::not_found(name))?.mark;
+        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(with(mark, workers.entry(name.clone()).or_default()))
     }
 
     fn change<T>(
@@ -76,6 +89,18 @@ impl Store for Memory {
 
     fn hand_back(&self, name: &Name, unissued: HandBack) -> Answer<'_, bool> {
         ready(self.change(name, |record| Ok(record.hand_back(unissued))))
+    }
+
+    fn lease(&self, name: &Name, ask: LeaseAsk) -> Answer<'_, Result<Leased, NoLease>> {
+        ready(self.with_workers(name, |mark, workers| lease::lease(workers, mark, ask)))
+    }
+
+    fn release(&self, name: &Name, unspent: Release) -> Answer<'_, bool> {
+        ready(self.with_workers(name, |_, workers| lease::release(workers, unspent)))
+    }
+
+    fn leases(&self, name: &Name, tick: u64) -> Answer<'_, Leases> {
+        ready(self.with_workers(name, |_, workers| lease::leases(workers, tick)))
     }
 
     fn sizes(&self) -> Sizes {

@@ -10,6 +10,7 @@ use ticketd_core::block::Block;
 use ticketd_core::definition::Definition;
 use ticketd_core::name::Name;
 use ticketd_core::record::{HandBack, Record, Reserve};
+use ticketd_core::snowflake::lease::{LeaseAsk, Leased, Leases, NoLease, Release};
 use ticketd_store::conformance::{CASES, Nature, run_all};
 use ticketd_store::liar::{Liar, Patient};
 use ticketd_store::{Answer, Embedded, Memory, Sizes, Store, StoreError};
@@ -50,6 +51,18 @@ impl Store for InTempDir {
 
     fn hand_back(&self, name: &Name, unissued: HandBack) -> Answer<'_, bool> {
         self.store.hand_back(name, unissued)
+    }
+
+    fn lease(&self, name: &Name, ask: LeaseAsk) -> Answer<'_, Result<Leased, NoLease>> {
+        self.store.lease(name, ask)
+    }
+
+    fn release(&self, name: &Name, unspent: Release) -> Answer<'_, bool> {
+        self.store.release(name, unspent)
+    }
+
+    fn leases(&self, name: &Name, tick: u64) -> Answer<'_, Leases> {
+        self.store.leases(name, tick)
     }
 
     fn sizes(&self) -> Sizes {
@@ -153,6 +166,18 @@ impl Store for Forgetful {
 
     fn hand_back(&self, name: &Name, unissued: HandBack) -> Answer<'_, bool> {
         self.0.hand_back(name, unissued)
+    }
+
+    fn lease(&self, name: &Name, ask: LeaseAsk) -> Answer<'_, Result<Leased, NoLease>> {
+        self.0.lease(name, ask)
+    }
+
+    fn release(&self, name: &Name, unspent: Release) -> Answer<'_, bool> {
+        self.0.release(name, unspent)
+    }
+
+    fn leases(&self, name: &Name, tick: u64) -> Answer<'_, Leases> {
+        self.0.leases(name, tick)
     }
 
     fn sizes(&self) -> Sizes {

@@ -77,6 +77,9 @@ Examples:
   ticketd sequence list
   ticketd sequence show notes --json
   ticketd sequence create invoices --block-len 1
+  ticketd sequence create events --kind snowflake --layout twitter
+  ticketd sequence create orders --kind stride --members 3 --offset 1
+  ticketd sequence create traces --kind uuid7
   ticketd sequence raise notes --to 5000   # the next ID is 5001";
 
 const SIMULATE_EXAMPLES: &str = "\

@@ -11,6 +11,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use ticketd_core::block::Block;
 use ticketd_core::count::Count;
+use ticketd_core::ids::Range;
 use ticketd_core::name::Name;
 
 use crate::failure::Failure;
@@ -58,11 +59,21 @@ pub struct Client {
     connection: Connection,
 }
 
-/// IDs as the server answers them.
+/// IDs as the server answers them: as a range, or each.
 #[derive(Debug, Deserialize)]
-struct Range {
-    first: String,
-    last: String,
+#[serde(untagged)]
+enum Answered {
+    Range { first: String, last: String, step: String },
+    Each { ids: Vec<String> },
+}
+
+/// IDs of any kind.
+#[derive(Debug)]
+pub enum Ids {
+    /// Integers that are evenly apart.
+    Range(Range),
+    /// Each as text.
+    Each(Vec<String>),
 }
 
 /// An object as the server wrote it: what is printed as JSON keeps its order.
@@ -87,19 +98,36 @@ impl Client {
     ///
     /// # Errors
     /// What the server says.
-    pub fn next(&mut self, name: &Name, count: Count) -> Result<Block, Failure> {
+    pub fn next(&mut self, name: &Name, count: Count) -> Result<Ids, Failure> {
         let path = format!("{}/next?count={}", path_of(name), count.get());
         let reply = self.connection.send("POST", &path, None)?;
-        let range: Range = understand(&checked(reply)?)?;
-        let (first, last) = (range.first.parse(), range.last.parse::<u64>());
-        let (Ok(first), Ok(last)) = (first, last) else {
-            return Err(not_understood("no range"));
-        };
-        let block = last.checked_add(1).and_then(|end| Block::new(first, end));
-        match block {
-            Some(block) if block.len() == count.get() => Ok(block),
-            _ => Err(not_understood(format!("{first} to {last} are not {} IDs", count.get()))),
+        match understand(&checked(reply)?)? {
+            Answered::Each { ids } if ids.len() as u64 == count.get() => Ok(Ids::Each(ids)),
+            Answered::Each { ids } => Err(miscounted(ids.len(), count)),
+            Answered::Range { first, last, step } => {
+                let number = |text: &str| text.parse::<u64>().map_err(not_understood);
+                let (first, last, step) = (number(&first)?, number(&last)?, number(&step)?);
+                let range = Range { first, step, count: count.get() };
+                let reaches =
+                    (count.get() - 1).checked_mul(step).and_then(|n| n.checked_add(first));
+                if step > 0 && reaches == Some(last) {
+                    return Ok(Ids::Range(range));
+                }
+                Err(not_understood(format!("{first} to {last} by {step} are not {count} IDs")))
+            }
         }
+    }
+
+    /// `count` contiguous tickets of the sequence `name`.
+    ///
+    /// # Errors
+    /// What the server says, or that they are of another kind.
+    pub fn next_block(&mut self, name: &Name, count: Count) -> Result<Block, Failure> {
+        let block = match self.next(name, count)? {
+            Ids::Range(range) if range.step == 1 => Block::new(range.first, range.last() + 1),
+            Ids::Range(_) | Ids::Each(_) => None,
+        };
+        block.ok_or_else(|| Failure::work(format!("{name} is no sequence of tickets")))
     }
 
     /// What there is to see of the sequence `name`.
@@ -170,6 +198,10 @@ fn understand<T: for<'a> Deserialize<'a>>(body: &[u8]) -> Result<T, Failure> {
 
 fn not_understood(why: impl Display) -> Failure {
     Failure::work(format!("the server's answer makes no sense; is it of another version? {why}"))
+}
+
+fn miscounted(came: usize, count: Count) -> Failure {
+    not_understood(format!("{came} IDs came, not {count}"))
 }
 
 fn path_of(name: &Name) -> String {

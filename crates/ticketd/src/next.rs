@@ -3,11 +3,10 @@
 use std::io::{self, Write};
 
 use clap::Args;
-use ticketd_core::block::Block;
 use ticketd_core::count::Count;
 use ticketd_core::name::Name;
 
-use crate::client::{Client, ServerArgs};
+use crate::client::{Client, Ids, ServerArgs};
 use crate::failure::Failure;
 use crate::output;
 
@@ -18,7 +17,7 @@ pub struct NextArgs {
     #[arg(value_parser = Name::new)]
     name: Name,
 
-    /// How many IDs: 1 to 1000000, contiguous
+    /// How many IDs: 1 to 1000000; tickets are contiguous
     #[arg(long, value_name = "N", default_value = "1", allow_hyphen_values = true,
           value_parser = count)]
     count: Count,
@@ -33,29 +32,24 @@ pub struct NextArgs {
 
 /// Asks a running server for IDs and prints them.
 pub fn run(args: &NextArgs) -> Result<(), Failure> {
-    let block = Client::connect(&args.server)?.next(&args.name, args.count)?;
-    output::write(
-        |out| {
-            if args.json { print_json(out, &args.name, block) } else { print(out, block) }
-        },
-    )
+    let ids = Client::connect(&args.server)?.next(&args.name, args.count)?;
+    let name = args.json.then_some(&args.name);
+    output::write(|out| match ids {
+        Ids::Range(range) => {
+            let mut digits = itoa::Buffer::new();
+            range.iter().try_for_each(|id| print(out, name, digits.format(id)))
+        }
+        Ids::Each(ids) => ids.iter().try_for_each(|id| print(out, name, id)),
+    })
 }
 
-fn print(out: &mut impl Write, block: Block) -> io::Result<()> {
-    let mut digits = itoa::Buffer::new();
-    for id in block.ids() {
-        out.write_all(digits.format(id).as_bytes())?;
-        out.write_all(b"\n")?;
+/// Prints an ID; as JSON if the name of its sequence is given.
+fn print(out: &mut impl Write, name: Option<&Name>, id: &str) -> io::Result<()> {
+    match name {
+        // Neither a name nor an ID has a character that JSON would want escaped.
+        Some(name) => writeln!(out, r#"{{"sequence":"{name}","id":"{id}"}}"#),
+        None => writeln!(out, "{id}"),
     }
-    Ok(())
-}
-
-fn print_json(out: &mut impl Write, name: &Name, block: Block) -> io::Result<()> {
-    for id in block.ids() {
-        // A name has no character that JSON would want escaped.
-        writeln!(out, r#"{{"sequence":"{name}","id":"{id}"}}"#)?;
-    }
-    Ok(())
 }
 
 fn count(text: &str) -> Result<Count, String> {

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use ticketd_core::definition::{BlockLen, Kind};
+use ticketd_core::definition::{BlockLen, KindName};
 use ticketd_core::limits::ID_MAX;
 use ticketd_core::name::Name;
 
@@ -13,10 +13,19 @@ use crate::failure::Failure;
 use crate::{output, table};
 
 /// What `show` tells people, in this order.
-const SHOWN: [&str; 13] = [
+const SHOWN: [&str; 22] = [
     "sequence",
     "kind",
     "order",
+    "members",
+    "offset",
+    "layout_name",
+    "layout",
+    "counter_start",
+    "runs_out",
+    "workers",
+    "workers_left",
+    "ahead_seconds",
     "block_len",
     "last",
     "high_water_mark",
@@ -61,13 +70,8 @@ enum SequenceCommand {
         #[arg(value_parser = Name::new)]
         name: Name,
 
-        /// What an ID of it is
-        #[arg(long, value_name = "KIND", default_value = "ticket", value_parser = kind)]
-        kind: Kind,
-
-        /// How many IDs are reserved at a time; without it, as the server is set
-        #[arg(long, value_name = "auto|N", allow_hyphen_values = true)]
-        block_len: Option<BlockLen>,
+        #[command(flatten)]
+        chosen: Chosen,
     },
 
     /// Move a sequence forward: nothing at or below N is issued from then on
@@ -83,9 +87,79 @@ enum SequenceCommand {
     },
 }
 
+/// What is chosen about a new sequence. The server checks what belongs together.
+#[derive(Debug, Args)]
+struct Chosen {
+    /// What an ID of it is: ticket, stride, snowflake, uuid4, uuid7 or ulid
+    #[arg(long, value_name = "KIND", default_value = "ticket", value_parser = kind)]
+    kind: KindName,
+
+    /// ticket, stride: how many IDs are reserved at a time; without it, as the server is set
+    #[arg(long, value_name = "auto|N", allow_hyphen_values = true)]
+    block_len: Option<BlockLen>,
+
+    /// stride: how many members there are
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    members: Option<u32>,
+
+    /// stride: which of them this server is, from 1 on
+    #[arg(long, value_name = "I", allow_hyphen_values = true)]
+    offset: Option<u32>,
+
+    /// snowflake: default, js53, twitter, discord, instagram, sonyflake, sonyflake2, mastodon, or
+    /// fields from the most significant bit down, such as time:41,worker:10,counter:12
+    #[arg(long, value_name = "LAYOUT")]
+    layout: Option<String>,
+
+    /// snowflake, with fields: the moment that ticks are counted from, such as
+    /// 2024-01-01T00:00:00Z
+    #[arg(long, value_name = "TIME")]
+    epoch: Option<String>,
+
+    /// snowflake, with fields: the length of a tick [default: 1ms]
+    #[arg(long, value_name = "TIME")]
+    tick: Option<String>,
+
+    /// snowflake, with fields: IDs may have 64 bits
+    #[arg(long)]
+    unsigned: bool,
+
+    /// snowflake: where the counter starts in each tick [default: zero]
+    #[arg(long, value_name = "zero|random")]
+    counter_start: Option<String>,
+
+    /// snowflake: take a layout although its time runs out within ten years
+    #[arg(long)]
+    insist: bool,
+}
+
+impl Chosen {
+    /// The body of the request.
+    fn to_json(&self) -> Value {
+        let block_len = self.block_len.map(|len| len.to_string());
+        let fields = [
+            ("kind", Some(json!(self.kind.as_str()))),
+            ("block_len", block_len.map(|len| json!(len))),
+            ("members", self.members.map(|n| json!(n))),
+            ("offset", self.offset.map(|n| json!(n))),
+            ("layout", self.layout.as_ref().map(|text| json!(text))),
+            ("epoch", self.epoch.as_ref().map(|text| json!(text))),
+            ("tick", self.tick.as_ref().map(|text| json!(text))),
+            ("unsigned", self.unsigned.then_some(json!(true))),
+            ("counter_start", self.counter_start.as_ref().map(|text| json!(text))),
+            ("insist", self.insist.then_some(json!(true))),
+        ];
+        let given = fields.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
+        Value::Object(given.collect())
+    }
+}
+
 /// Reads the word for a kind.
-pub fn kind(word: &str) -> Result<Kind, String> {
-    Kind::parse(word).ok_or_else(|| "this version has the kind ticket".to_owned())
+fn kind(word: &str) -> Result<KindName, String> {
+    KindName::parse(word).ok_or_else(|| {
+        let all: Vec<_> = KindName::ALL.iter().map(|kind| kind.as_str()).collect();
+        format!("a kind is one of {}", all.join(", "))
+    })
 }
 
 /// Asks a running server and prints what it says.
@@ -97,9 +171,7 @@ pub fn run(args: &SequenceArgs) -> Result<(), Failure> {
             let info = client.show(name)?;
             output::write(|out| print(out, &info, args.json))
         }
-        SequenceCommand::Create { name, kind, block_len } => {
-            create(&mut client, name, *kind, *block_len, args.json)
-        }
+        SequenceCommand::Create { name, chosen } => create(&mut client, name, chosen, args.json),
         SequenceCommand::Raise { name, to } => {
             let raised = client.raise(name, *to)?;
             output::write(|out| match args.json {
@@ -130,21 +202,8 @@ fn list(client: &mut Client, json: bool) -> Result<(), Failure> {
     })
 }
 
-fn create(
-    client: &mut Client,
-    name: &Name,
-    kind: Kind,
-    block_len: Option<BlockLen>,
-    json: bool,
-) -> Result<(), Failure> {
-    let mut definition = json!({ "kind": kind.as_str() });
-    if let Some(len) = block_len {
-        definition["block_len"] = match len {
-            BlockLen::Auto => json!("auto"),
-            BlockLen::Fixed(len) => json!(len),
-        };
-    }
-    let (is_new, info) = client.create(name, &definition)?;
+fn create(client: &mut Client, name: &Name, chosen: &Chosen, json: bool) -> Result<(), Failure> {
+    let (is_new, info) = client.create(name, &chosen.to_json())?;
     output::write(|out| {
         if json {
             return writeln!(out, "{info}");
@@ -178,7 +237,9 @@ fn print(out: &mut impl Write, info: &Raw, json: bool) -> io::Result<()> {
         return writeln!(out, "{info}");
     }
     let info = value(info);
-    SHOWN.iter().try_for_each(|key| writeln!(out, "{key:<16}  {}", text(&info[key])))
+    // What its kind does not have is absent.
+    let shown = SHOWN.iter().filter(|key| info.get(**key).is_some());
+    shown.into_iter().try_for_each(|key| writeln!(out, "{key:<16}  {}", text(&info[key])))
 }
 
 fn value(raw: &Raw) -> Value {

@@ -128,6 +128,7 @@ fn service_settings(settings: &Settings) -> ServiceSettings {
         block_len_max: settings.block_len_max,
         auto_create: settings.auto_create,
         request_timeout: settings.request_timeout,
+        snowflake: settings.snowflake(),
     }
 }
 

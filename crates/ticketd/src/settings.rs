@@ -12,10 +12,11 @@ use std::time::Duration;
 use clap::builder::ValueParser;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use ticketd_core::definition::BlockLen;
+use ticketd_server::snowflake::SnowflakeSettings;
 
 pub use layers::InForce;
+pub use value::{ClockSpan, LogFilter, LogFormat, PreferredWorker, StoreSetting, WorkerCount};
 use value::{Form, Value};
-pub use value::{LogFilter, LogFormat, StoreSetting};
 
 /// One row of the table.
 pub struct Setting {
@@ -84,6 +85,14 @@ settings! {
     block_len_max: u64 = "1000000", "N";
     /// How long a request waits for the store before it is refused
     request_timeout: Duration = "5s", "TIME";
+    /// How many worker IDs of a snowflake sequence to lease: they multiply its rate
+    snowflake_workers: WorkerCount = "1", "N";
+    /// Worker ID to ask for first, any or a number: it is taken if it is free
+    snowflake_worker_id: PreferredWorker = "any", "any|N";
+    /// How far the times in snowflake IDs may run ahead of the clock
+    snowflake_ahead_max: ClockSpan = "1s", "TIME";
+    /// How far the clock may jump ahead and still be believed
+    clock_jump_max: ClockSpan = "1y", "TIME";
     /// Most connections at once, of both protocols together
     max_connections: usize = "16384", "N";
     /// What to log to standard error: error, warn, info, debug, trace, or a filter such as
@@ -91,6 +100,18 @@ settings! {
     log: LogFilter = "info", "FILTER";
     /// How to log: text or json
     log_format: LogFormat = "text", "text|json";
+}
+
+impl Settings {
+    /// How this server makes snowflake IDs.
+    pub const fn snowflake(&self) -> SnowflakeSettings {
+        SnowflakeSettings {
+            workers: self.snowflake_workers.0,
+            worker_id: self.snowflake_worker_id.0,
+            ahead_max: self.snowflake_ahead_max.0,
+            clock_jump_max: self.clock_jump_max.0,
+        }
+    }
 }
 
 impl Setting {
@@ -183,5 +204,6 @@ mod tests {
         assert_eq!(ours.block_len_max, defaults.block_len_max);
         assert_eq!(ours.auto_create, defaults.auto_create);
         assert_eq!(ours.request_timeout, defaults.request_timeout);
+        assert_eq!(ours.snowflake(), defaults.snowflake);
     }
 }

@@ -90,6 +90,8 @@ pub enum Refusal {
     Overloaded,
     /// The server is stopping.
     Stopping,
+    /// Its IDs are not reserved in blocks: this is its record, ask elsewhere.
+    OtherKind(Record),
     /// A raise may only move forward, and IDs from here on are next already.
     Lowering {
         /// The next ID.

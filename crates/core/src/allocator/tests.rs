@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use super::*;
 use crate::count::Count;
-use crate::definition::BlockLen;
+use crate::definition::{BlockLen, Kind};
 use crate::limits::{AUTO_BLOCK_LEN_MAX, AUTO_BLOCK_LEN_MIN, ID_MAX};
 
 const TIMEOUT_US: u64 = 1_000_000;
@@ -107,10 +107,22 @@ fn told(action: Action<u32>) -> String {
             Refusal::Exhausted { left } => format!("{request} finds {left} left"),
             Refusal::Overloaded => format!("{request} is too many"),
             Refusal::Stopping => format!("{request} is told to stop"),
+            Refusal::OtherKind(record) => format!("{request} finds {}", record.definition),
             Refusal::Lowering { next } => format!("{request} would lower {next}"),
         },
         Action::Ended => "ended".to_string(),
     }
+}
+
+#[test]
+fn a_sequence_whose_ids_do_not_come_in_blocks_is_told_to_all_who_ask() {
+    let mut s = Script::new(BlockLen::Auto);
+    assert_eq!(s.want(1, 3), "open #0");
+    let record = Record::new(Definition { kind: Kind::Uuid7, block_len: None });
+    let told = s.tell(Event::Opened(AttemptId(0), record));
+    assert_eq!(told, "1 finds kind uuid7; ended");
+    assert_eq!(s.want(2, 1), "2 finds kind uuid7");
+    assert_eq!(s.tell(Event::Stop), "");
 }
 
 #[test]

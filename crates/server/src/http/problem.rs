@@ -52,6 +52,11 @@ pub(super) struct ProblemBody {
 
 impl Problem {
     /// A request that makes no sense, as `detail` says.
+    #[cfg(test)]
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     pub(super) fn invalid(detail: impl ToString) -> Self {
         ServiceError::invalid(detail).into()
     }

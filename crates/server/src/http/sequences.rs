@@ -15,18 +15,16 @@ use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use ticketd_core::count::Count;
-use ticketd_core::definition::Kind;
 use ticketd_core::name::Name;
 
 use super::HttpContext;
+use super::choice::CreateSequence;
 use super::document::{
     CreateProblems, ListProblems, NamePath, NextProblems, RaiseProblems, ShowProblems,
 };
 use super::problem::Problem;
 use super::request::{SEQUENCES_PREFIX, Target, json, name, query, refuse_cross_site};
-use super::wire::{
-    CreateSequence, NextIds, Nothing, RaiseSequence, Raised, SequenceInfo, SequencePage,
-};
+use super::wire::{NextIds, Nothing, RaiseSequence, Raised, SequenceInfo, SequencePage};
 use crate::error::{ErrorKind, ServiceError};
 use crate::limits::LIST_PAGE_MAX;
 
@@ -55,7 +53,7 @@ pub(super) async fn dispatch(
 
 /// Gives the next IDs of a sequence.
 ///
-/// They are contiguous, durable, and given to nobody else. A sequence that does not exist is
+/// They are given to nobody else; tickets are contiguous, and all that need a store are durable. A sequence that does not exist is
 /// created as a strict `ticket`, unless the server is set not to. Nothing undoes this request: if
 /// its answer is lost, its IDs are a gap.
 #[utoipa::path(
@@ -83,9 +81,8 @@ async fn next(
         None => Count::ONE,
     };
     let Nothing {} = json(&head.headers, body).await?;
-    let ids = context.service.next(name, count).await?;
-    // A block is a range, and tickets are the kind that comes as a range.
-    Ok(Json(NextIds::new(name, Kind::Ticket, ids)).into_response())
+    let issued = context.service.next(name, count).await?;
+    Ok(Json(NextIds::new(name, issued)).into_response())
 }
 
 /// Raises a sequence: nothing at or below `to` is issued from then on.
@@ -154,8 +151,9 @@ async fn create(
 ) -> Result<Response, Problem> {
     refuse_cross_site(&head.headers)?;
     let [] = query(&head.uri, [])?;
-    let wanted = json::<CreateSequence>(&head.headers, body).await?.definition()?;
-    let created = in_time(context, context.service.create(name, wanted)).await?;
+    let chosen = json::<CreateSequence>(&head.headers, body).await?;
+    let (wanted, insists) = (chosen.definition()?, chosen.insist.unwrap_or_default());
+    let created = in_time(context, context.service.create(name, wanted, insists)).await?;
     let answer = Json(SequenceInfo::new(&created.info));
     if !created.is_new {
         return Ok(answer.into_response());

@@ -4,20 +4,23 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::de::{self, Deserializer, Unexpected, Visitor};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use ticketd_core::allocator::{Burn, Tally};
-use ticketd_core::block::Block;
-use ticketd_core::definition::{BlockLen, Definition, Kind};
+use ticketd_core::definition::{Kind, KindName};
+use ticketd_core::ids::{Id, Ids};
 use ticketd_core::limits::ID_MAX;
 use ticketd_core::name::Name;
+use ticketd_core::snowflake::{Snowflake, preset};
 use utoipa::ToSchema;
 
-use super::document::{block_len_schema, to_schema};
+use super::document::to_schema;
 use super::problem::Problem;
-use crate::sequence::Info;
+use crate::info::{BlocksInfo, Info};
+use crate::snowflake::SnowflakeSeen;
+use crate::source::Issued;
 
 /// What a sequence is a source of.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
@@ -26,25 +29,46 @@ use crate::sequence::Info;
 pub(super) enum KindWord {
     /// 64-bit integers counted up from 1, in strict order.
     Ticket,
+    /// Every n-th integer, by one of n members that do not talk to each other.
+    Stride,
+    /// A time, a worker ID and a counter in one integer.
+    Snowflake,
+    /// UUID version 4: random.
+    Uuid4,
+    /// UUID version 7: a time, then random.
+    Uuid7,
+    /// ULID: a time, then random.
+    Ulid,
 }
 
-impl From<Kind> for KindWord {
-    fn from(kind: Kind) -> Self {
-        match kind {
-            Kind::Ticket => Self::Ticket,
-        }
-    }
-}
-
-impl From<KindWord> for Kind {
+impl From<KindWord> for KindName {
     fn from(word: KindWord) -> Self {
         match word {
             KindWord::Ticket => Self::Ticket,
+            KindWord::Stride => Self::Stride,
+            KindWord::Snowflake => Self::Snowflake,
+            KindWord::Uuid4 => Self::Uuid4,
+            KindWord::Uuid7 => Self::Uuid7,
+            KindWord::Ulid => Self::Ulid,
         }
     }
 }
 
-/// A range of IDs, each of them given to this client alone.
+impl From<KindName> for KindWord {
+    fn from(kind: KindName) -> Self {
+        match kind {
+            KindName::Ticket => Self::Ticket,
+            KindName::Stride => Self::Stride,
+            KindName::Snowflake => Self::Snowflake,
+            KindName::Uuid4 => Self::Uuid4,
+            KindName::Uuid7 => Self::Uuid7,
+            KindName::Ulid => Self::Ulid,
+        }
+    }
+}
+
+/// IDs, each of them given to this client alone. Kinds `ticket` and `stride` come as a range, with
+/// `first`, `last` and `step`; the others as `ids`, in the order of issue.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct NextIds {
     /// The sequence that they are of.
@@ -55,31 +79,64 @@ pub(super) struct NextIds {
     #[schema(minimum = 1, maximum = 1_000_000, example = 10)]
     count: u64,
     /// The first.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(pattern = "^[0-9]{1,19}$", example = "101")]
-    first: String,
+    first: Option<String>,
     /// The last.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(pattern = "^[0-9]{1,19}$", example = "110")]
-    last: String,
+    last: Option<String>,
     /// How far each is from the one before.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(pattern = "^[0-9]{1,19}$", example = "1")]
-    step: String,
+    step: Option<String>,
+    /// All of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
+    ids: Option<IdTexts>,
 }
 
 impl NextIds {
-    pub(super) fn new(name: &Name, kind: Kind, ids: Block) -> Self {
-        Self {
-            sequence: name.to_string(),
-            kind: kind.into(),
-            count: ids.len(),
-            first: ids.start().to_string(),
-            last: (ids.end() - 1).to_string(),
-            step: "1".to_owned(),
+    pub(super) fn new(name: &Name, issued: Issued) -> Self {
+        let (sequence, kind) = (name.to_string(), issued.kind.into());
+        let count = issued.ids.count();
+        let none = Self { sequence, kind, count, first: None, last: None, step: None, ids: None };
+        match issued.ids {
+            Ids::Range(range) if issued.kind.has_blocks() => Self {
+                first: Some(range.first.to_string()),
+                last: Some(range.last().to_string()),
+                step: Some(range.step.to_string()),
+                ..none
+            },
+            _ => Self { ids: Some(IdTexts(issued)), ..none },
         }
     }
 }
 
-/// What there is to see of a sequence. What it says of issued, burnt and held IDs is of this
-/// server since it opened the sequence.
+/// IDs that are written as texts, one after the other: a million would not fit well otherwise.
+#[derive(Debug)]
+struct IdTexts(Issued);
+
+impl Serialize for IdTexts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.ids.iter(self.0.kind).map(IdText))
+    }
+}
+
+struct IdText(Id);
+
+impl Serialize for IdText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Id::Integer(id) => serializer.serialize_str(itoa::Buffer::new().format(id)),
+            Id::Uuid(id) => serializer.collect_str(&uuid::Uuid::from_u128(id).hyphenated()),
+            Id::Ulid(id) => serializer.collect_str(&ulid::Ulid(id)),
+        }
+    }
+}
+
+/// What there is to see of a sequence; what does not belong to its kind is absent. What it says of
+/// issued, burnt and held IDs is of this server since it opened the sequence.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SequenceInfo {
     /// Its name.
@@ -90,6 +147,30 @@ pub(super) struct SequenceInfo {
     /// it is smaller.
     #[schema(example = "strict")]
     order: &'static str,
+    #[serde(flatten)]
+    blocks: Option<BlocksShown>,
+    #[serde(flatten)]
+    stride: Option<StrideShown>,
+    #[serde(flatten)]
+    snowflake: Option<SnowflakeShown>,
+    /// IDs given to clients.
+    #[schema(pattern = "^[0-9]{1,20}$", example = "110")]
+    issued: String,
+    /// IDs issued per second, a mean that favours the last minute.
+    #[schema(minimum = 0, example = 1000.5)]
+    rate_per_second: f64,
+    /// How many seconds it lasts: the IDs left at that rate, or the time that the layout has left;
+    /// `null` if for ever.
+    #[schema(required = true, minimum = 0, example = 9.218e15)]
+    lasts_seconds: Option<f64>,
+    /// The same, for people.
+    #[schema(required = true, example = "292 million years")]
+    lasts: Option<String>,
+}
+
+/// Of kinds whose IDs are reserved in blocks.
+#[derive(Debug, Serialize, ToSchema)]
+struct BlocksShown {
     /// The block length in force: `auto` follows demand; otherwise a number of IDs.
     #[schema(pattern = "^(auto|[0-9]{1,8})$", example = "auto")]
     block_len: String,
@@ -102,9 +183,6 @@ pub(super) struct SequenceInfo {
     /// IDs that can still be issued.
     #[schema(pattern = "^[0-9]{1,19}$", example = "9223372036854775697")]
     left: String,
-    /// IDs given to clients.
-    #[schema(pattern = "^[0-9]{1,20}$", example = "110")]
-    issued: String,
     /// IDs reserved and never to be issued, by reason.
     #[schema(example = json!({
         "abandoned": "0", "broken": "0", "crash": "54", "indeterminate": "0", "raise": "0",
@@ -117,37 +195,108 @@ pub(super) struct SequenceInfo {
     /// Requests that wait now.
     #[schema(minimum = 0, example = 0)]
     waiting: u64,
-    /// IDs issued per second, a mean that favours the last minute.
-    #[schema(minimum = 0, example = 1000.5)]
-    rate_per_second: f64,
-    /// How many seconds the IDs left last at that rate; `null` if for ever.
-    #[schema(required = true, minimum = 0, example = 9.218e15)]
-    lasts_seconds: Option<f64>,
-    /// The same, for people.
-    #[schema(required = true, example = "292 million years")]
-    lasts: Option<String>,
+}
+
+/// Of kind `stride`.
+#[derive(Debug, Serialize, ToSchema)]
+struct StrideShown {
+    /// How many members there are.
+    #[schema(minimum = 1, example = 3)]
+    members: u32,
+    /// Which of them this server is.
+    #[schema(minimum = 1, example = 1)]
+    offset: u32,
+}
+
+/// Of kind `snowflake`.
+#[derive(Debug, Serialize, ToSchema)]
+struct SnowflakeShown {
+    /// The layout: fields, epoch in milliseconds since 1970, length of a tick.
+    #[schema(example = "time:41,worker:10,counter:12@1704067200000/1ms")]
+    layout: String,
+    /// What the layout is called; `null` if it has no name.
+    #[schema(required = true, example = "default")]
+    layout_name: Option<&'static str>,
+    /// Where the counter starts in each tick.
+    #[schema(example = "zero")]
+    counter_start: &'static str,
+    /// The bits of the time.
+    #[schema(example = 41)]
+    time_bits: u32,
+    /// When the time of the layout runs out, in RFC 3339.
+    #[schema(example = "2093-09-06T15:47:35Z")]
+    runs_out: String,
+    /// The worker IDs that this server holds.
+    #[schema(example = json!([0]))]
+    workers: Vec<u32>,
+    /// Worker IDs that nobody held when this server last leased one; `null` if it has not.
+    #[schema(required = true, example = 1023)]
+    workers_left: Option<u64>,
+    /// How many seconds the newest ID is ahead of the wall clock.
+    #[schema(minimum = 0, example = 0)]
+    ahead_seconds: f64,
 }
 
 impl SequenceInfo {
     pub(super) fn new(info: &Info) -> Self {
-        // A sequence that is not open has issued and burnt nothing here.
-        let tally = info.open.map_or_else(Tally::default, |seen| seen.tally);
-        let burnt = |reason: Burn| (reason.as_str(), tally.burnt.get(reason).to_string());
+        let kind = info.kind.name();
         Self {
             sequence: info.name.to_string(),
-            kind: info.kind.into(),
-            order: info.kind.order(),
-            block_len: info.block_len.to_string(),
-            last: info.last.map(|id| id.to_string()),
-            high_water_mark: info.mark.to_string(),
-            left: info.left.to_string(),
-            issued: tally.issued.to_string(),
-            burnt: Burn::ALL.map(burnt).into_iter().collect(),
-            held: info.open.map_or(0, |seen| seen.held).to_string(),
-            waiting: info.open.map_or(0, |seen| seen.waiting as u64),
+            kind: kind.into(),
+            order: kind.order(),
+            blocks: info.blocks.as_ref().map(BlocksShown::new),
+            stride: match info.kind {
+                Kind::Stride(seat) => {
+                    Some(StrideShown { members: seat.members(), offset: seat.offset() })
+                }
+                _ => None,
+            },
+            snowflake: match &info.kind {
+                Kind::Snowflake(chosen) => {
+                    Some(SnowflakeShown::new(chosen, info.snowflake.as_ref()))
+                }
+                _ => None,
+            },
+            issued: info.issued.to_string(),
             rate_per_second: info.per_second,
             lasts_seconds: info.lasts.map(|lasts| lasts.as_secs_f64()),
             lasts: info.lasts.map(for_people),
+        }
+    }
+}
+
+impl BlocksShown {
+    fn new(blocks: &BlocksInfo) -> Self {
+        // A sequence that is not open has issued and burnt nothing here.
+        let tally = blocks.open.map_or_else(Tally::default, |seen| seen.tally);
+        let burnt = |reason: Burn| (reason.as_str(), tally.burnt.get(reason).to_string());
+        Self {
+            block_len: blocks.block_len.to_string(),
+            last: blocks.last.map(|id| id.to_string()),
+            high_water_mark: blocks.mark.to_string(),
+            left: blocks.left.to_string(),
+            burnt: Burn::ALL.map(burnt).into_iter().collect(),
+            held: blocks.open.map_or(0, |seen| seen.held).to_string(),
+            waiting: blocks.open.map_or(0, |seen| seen.waiting as u64),
+        }
+    }
+}
+
+impl SnowflakeShown {
+    fn new(chosen: &Snowflake, seen: Option<&SnowflakeSeen>) -> Self {
+        let layout = &chosen.layout;
+        // The last moment that there is a way to write is the year 9999.
+        let runs_out = layout.runs_out().0.min(253_402_300_799_000);
+        let runs_out = SystemTime::UNIX_EPOCH + Duration::from_millis(runs_out);
+        Self {
+            layout: layout.to_string(),
+            layout_name: preset::name_of(layout),
+            counter_start: chosen.counter_start.as_str(),
+            time_bits: layout.time_bits(),
+            runs_out: humantime::format_rfc3339_seconds(runs_out).to_string(),
+            workers: seen.map_or_else(Vec::new, |seen| seen.workers.clone()),
+            workers_left: seen.map(|seen| seen.workers_left),
+            ahead_seconds: seen.map_or(0.0, |seen| seen.ahead.as_secs_f64()),
         }
     }
 }
@@ -160,29 +309,6 @@ pub(super) struct SequencePage {
     /// What to give as `after` for the next page; `null` if this is the last.
     #[schema(required = true, example = "notes")]
     pub(super) next_after: Option<String>,
-}
-
-/// What is chosen about a new sequence. Without a body all is as the server's settings say.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct CreateSequence {
-    /// What an ID is; `ticket` if not given.
-    kind: Option<KindWord>,
-    /// How many IDs are reserved at a time: `auto` follows demand. If not given, the server's
-    /// setting holds.
-    #[schema(schema_with = block_len_schema)]
-    block_len: Option<Numeral>,
-}
-
-impl CreateSequence {
-    /// What it asks for.
-    pub(super) fn definition(self) -> Result<Definition, Problem> {
-        let read = |numeral: Numeral| numeral.0.parse::<BlockLen>().map_err(Problem::invalid);
-        Ok(Definition {
-            kind: self.kind.map_or_else(Kind::default, Kind::from),
-            block_len: self.block_len.map(read).transpose()?,
-        })
-    }
 }
 
 /// How far to raise.
@@ -263,7 +389,7 @@ pub(super) struct Readiness {
 /// A number as text, from a JSON string or a whole JSON number. What it may be is up to its
 /// reader.
 #[derive(Debug)]
-struct Numeral(String);
+pub(super) struct Numeral(pub(super) String);
 
 impl<'de> Deserialize<'de> for Numeral {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

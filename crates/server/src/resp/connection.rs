@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ticketd_core::block::Block;
 use ticketd_core::count::Count;
+use ticketd_core::definition::{Kind, KindName};
+use ticketd_core::ids::{Ids, Range};
+use ticketd_core::limits::ID_MAX;
 use ticketd_core::name::Name;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -19,7 +21,7 @@ use crate::resp::introspection::{self, Client};
 use crate::resp::listing;
 use crate::resp::reply::Reply;
 use crate::resp::transaction::Transaction;
-use crate::sequence::Sequence;
+use crate::source::{Issued, Source};
 use crate::stopping::stopped;
 
 /// Whether the connection goes on.
@@ -38,7 +40,7 @@ struct Connection {
     reply: Reply,
     client: Client,
     /// The sequence asked last, so that a client of one sequence looks it up once.
-    last: Option<Arc<Sequence>>,
+    last: Option<Source>,
     transaction: Option<Transaction>,
 }
 
@@ -172,12 +174,12 @@ impl Connection {
     async fn carry_out(&mut self, command: Command<'_>) -> Result<Flow, Gone> {
         match command {
             Command::Incr(name) => self.increment(name, 1).await,
-            Command::IncrBy(name, count) => match self.next(name, count).await {
-                Ok(block) => self.reply.integer(block.last()),
+            Command::IncrBy(name, count) => match self.next_range(name, count).await {
+                Ok(range) => self.reply.integer(range.last()),
                 Err(error) => self.service_error(&error),
             },
             Command::Next(name, count) => match self.next(name, count).await {
-                Ok(block) => self.write_ids(block).await?,
+                Ok(issued) => self.write_ids(&issued).await?,
                 Err(error) => self.service_error(&error),
             },
             Command::Exec => return Box::pin(self.exec()).await,
@@ -278,21 +280,22 @@ impl Connection {
     /// Answers `run` requests for one ID each.
     async fn increment(&mut self, name: &[u8], run: u64) {
         let mut left = run;
-        if let Some(block) = self.remembered(name).and_then(|s| s.take_up_to(run)) {
-            self.reply.integers(block.ids());
-            left -= block.len();
-        }
         while left > 0 {
+            if let Some(range) = self.remembered(name).and_then(|s| s.take_up_to(left)) {
+                self.integers(range);
+                left -= range.count;
+                continue;
+            }
             let count = Count::new(left).expect("a run is no longer than a request may be");
-            match self.next(name, count).await {
-                Ok(block) => {
-                    self.reply.integers(block.ids());
+            match self.next_integers(name, count).await {
+                Ok(ranges) => {
+                    ranges.into_iter().for_each(|range| self.integers(range));
                     left = 0;
                 }
                 // Fewer than the run are left; each request stands for itself.
                 Err(error) if error.kind == ErrorKind::Exhausted && left > 1 => {
-                    match self.next(name, Count::ONE).await {
-                        Ok(block) => self.reply.integers(block.ids()),
+                    match self.next_integers(name, Count::ONE).await {
+                        Ok(ranges) => ranges.into_iter().for_each(|range| self.integers(range)),
                         Err(error) => self.service_error(&error),
                     }
                     left -= 1;
@@ -307,23 +310,78 @@ impl Connection {
         }
     }
 
+    /// Answers each ID as an integer, which in RESP is signed.
+    fn integers(&mut self, range: Range) {
+        if range.last() > ID_MAX {
+            let message = "the ID has 64 bits and RESP integers are signed; ask with NEXT";
+            (0..range.count).for_each(|_| self.error(ErrorKind::Invalid, message));
+        } else {
+            self.reply.integers(range.iter());
+        }
+    }
+
     /// The sequence `name` if it is open, by memory if it was asked last.
-    fn remembered(&mut self, name: &[u8]) -> Option<&Sequence> {
-        let known = self.last.as_ref().is_some_and(|s| s.name().as_str().as_bytes() == name);
+    fn remembered(&mut self, name: &[u8]) -> Option<&Source> {
+        let known = self.last.as_ref().is_some_and(|source| source.name().as_bytes() == name);
         if !known {
             self.last = self.context.service.opened(std::str::from_utf8(name).ok()?);
         }
-        self.last.as_deref()
+        self.last.as_ref()
     }
 
-    async fn next(&mut self, name: &[u8], count: Count) -> Result<Block, ServiceError> {
-        if let Some(block) = self.remembered(name).and_then(|s| s.take(count.get())) {
-            return Ok(block);
-        }
+    async fn next(&mut self, name: &[u8], count: Count) -> Result<Issued, ServiceError> {
         // The one remembered may have been closed and opened again.
         self.last = None;
         let name = checked(name)?;
         self.context.service.next(&name, count).await
+    }
+
+    /// IDs that are integers.
+    async fn next_integers(
+        &mut self,
+        name: &[u8],
+        count: Count,
+    ) -> Result<Vec<Range>, ServiceError> {
+        // A kind that has none must not spend an ID on saying so.
+        if let Some(Source::Wide(wide)) = self.remembered(name) {
+            return Err(no_integers(wide.kind()));
+        }
+        let issued = self.next(name, count).await?;
+        match issued.ids {
+            Ids::Range(range) => Ok(vec![range]),
+            Ids::Ranges(ranges) => Ok(ranges),
+            Ids::Wide(_) => Err(no_integers(issued.kind)),
+        }
+    }
+
+    /// `count` contiguous IDs: the client works them out from the last.
+    async fn next_range(&mut self, name: &[u8], count: Count) -> Result<Range, ServiceError> {
+        let contiguous = count == Count::ONE || self.is_ticket(name).await?;
+        if !contiguous {
+            return Err(not_contiguous());
+        }
+        if let Some(range) = self.remembered(name).and_then(|s| s.take(count.get())) {
+            return Ok(range);
+        }
+        let ranges = self.next_integers(name, count).await?;
+        match ranges.as_slice() {
+            [range] => Ok(*range),
+            _ => Err(not_contiguous()),
+        }
+    }
+
+    /// Whether `name` is a sequence of tickets, or will be one when it is asked for.
+    async fn is_ticket(&mut self, name: &[u8]) -> Result<bool, ServiceError> {
+        if let Some(Source::Blocks(sequence)) = self.remembered(name)
+            && let Some(kind) = sequence.kind()
+        {
+            return Ok(kind == KindName::Ticket);
+        }
+        match self.context.service.show(&checked(name)?).await {
+            Ok(info) => Ok(info.kind == Kind::Ticket),
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 
     async fn raise(&self, name: &[u8], to: u64) -> Result<(), ServiceError> {
@@ -343,21 +401,20 @@ impl Connection {
 
     async fn last_of(&self, name: &[u8]) -> Result<Option<u64>, ServiceError> {
         match self.context.service.show(&checked(name)?).await {
-            Ok(info) => Ok(info.last),
+            Ok(info) => Ok(info.blocks.and_then(|blocks| blocks.last)),
             Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    async fn write_ids(&mut self, block: Block) -> Result<(), Gone> {
-        self.reply.array(usize::try_from(block.len()).unwrap_or(usize::MAX));
-        let mut rest = Some(block);
-        while let Some(block) = rest {
-            let piece = block.len().min(RESP_IDS_PER_WRITE);
-            let (piece, after) = block.split(piece).expect("no longer than the block");
-            self.reply.integers(piece.ids());
-            rest = after;
-            if rest.is_some() {
+    /// Writes all IDs as an array, in pieces: integers as such, all others as text.
+    async fn write_ids(&mut self, issued: &Issued) -> Result<(), Gone> {
+        self.reply.array(usize::try_from(issued.ids.count()).unwrap_or(usize::MAX));
+        let mut written = 0;
+        for id in issued.ids.iter(issued.kind) {
+            self.reply.id(id);
+            written += 1;
+            if written % RESP_IDS_PER_WRITE == 0 {
                 self.flush().await?;
             }
         }
@@ -406,6 +463,16 @@ impl Connection {
         self.reply.clear();
         Ok(())
     }
+}
+
+fn no_integers(kind: KindName) -> ServiceError {
+    let kind = kind.as_str();
+    ServiceError::invalid(format!("an ID of kind {kind} is no integer; ask with NEXT"))
+}
+
+fn not_contiguous() -> ServiceError {
+    let message = "only tickets are contiguous, so that the last one tells all; ask with NEXT";
+    ServiceError::invalid(message)
 }
 
 fn checked(name: &[u8]) -> Result<Name, ServiceError> {

@@ -1,5 +1,8 @@
 //! From answers to bytes, in version 2 or 3 of the protocol.
 
+use ticketd_core::ids::Id;
+use ticketd_core::limits::ID_MAX;
+
 use crate::error::ServiceError;
 
 /// Answers on their way to a client.
@@ -59,10 +62,26 @@ impl Reply {
     }
 
     /// The IDs from `ids`, each as an integer.
-    pub fn integers(&mut self, ids: std::ops::Range<u64>) {
+    pub fn integers(&mut self, ids: impl Iterator<Item = u64>) {
         let mut digits = itoa::Buffer::new();
         for id in ids {
             self.line(b':', digits.format(id));
+        }
+    }
+
+    /// One ID: an integer, or a text where RESP, whose integers are signed, has none for it.
+    pub fn id(&mut self, id: Id) {
+        match id {
+            Id::Integer(id) if id <= ID_MAX => self.integer(id),
+            Id::Integer(id) => self.bulk(itoa::Buffer::new().format(id)),
+            Id::Uuid(id) => {
+                let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+                self.bulk(&*uuid::Uuid::from_u128(id).hyphenated().encode_lower(&mut text));
+            }
+            Id::Ulid(id) => {
+                let mut text = [0; ulid::ULID_LEN];
+                self.bulk(&*ulid::Ulid(id).array_to_str(&mut text));
+            }
         }
     }
 

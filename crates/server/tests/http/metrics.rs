@@ -7,12 +7,13 @@ use ticketd_server::error::ErrorKind;
 use super::support::{Reply, Server};
 
 /// Every metric, its type and its labels.
-const METRICS: [(&str, &str, &[&str]); 19] = [
+const METRICS: [(&str, &str, &[&str]); 20] = [
     ("ticketd_ids_issued_total", "counter", &["sequence"]),
     ("ticketd_ids_burnt_total", "counter", &["sequence", "reason"]),
     ("ticketd_ids_held", "gauge", &["sequence"]),
     ("ticketd_high_water_mark", "gauge", &["sequence"]),
     ("ticketd_ids_left", "gauge", &["sequence"]),
+    ("ticketd_worker_ids_left", "gauge", &["sequence"]),
     ("ticketd_sequence_rate", "gauge", &["sequence"]),
     ("ticketd_sequence_lasts_seconds", "gauge", &["sequence"]),
     ("ticketd_refill_waits_total", "counter", &["sequence"]),
@@ -95,6 +96,8 @@ fn value<'a>(samples: &'a [Sample], name: &str, labels: &[(&str, &str)]) -> &'a 
 async fn every_metric_is_there_with_its_type_and_labels() {
     let server = Server::start().await;
     server.post("/v1/sequences/notes/next").await;
+    server.json("PUT", "/v1/sequences/events", r#"{"kind":"snowflake"}"#).await;
+    server.post("/v1/sequences/events/next").await;
     let (types, samples) = read(&server.get("/metrics").await);
     assert_eq!(types.len(), METRICS.len());
     for (name, kind, labels) in METRICS {

@@ -11,6 +11,7 @@ use ticketd_core::definition::Definition;
 use ticketd_core::failure::FailureKind;
 use ticketd_core::name::Name;
 use ticketd_core::record::{HandBack, Record, Reserve};
+use ticketd_core::snowflake::lease::{LeaseAsk, Leased, Leases, NoLease, Release};
 use ticketd_server::clock::Clock;
 use ticketd_server::http::{HttpContext, router};
 use ticketd_server::metrics::Traffic;
@@ -219,6 +220,21 @@ impl Store for Fickle {
 
     fn hand_back(&self, name: &Name, unissued: HandBack) -> Answer<'_, bool> {
         self.memory.hand_back(name, unissued)
+    }
+
+    fn lease(&self, name: &Name, ask: LeaseAsk) -> Answer<'_, Result<Leased, NoLease>> {
+        if self.failure().is_some() {
+            return self.answer(Box::pin(std::future::pending()));
+        }
+        self.memory.lease(name, ask)
+    }
+
+    fn release(&self, name: &Name, unspent: Release) -> Answer<'_, bool> {
+        self.memory.release(name, unspent)
+    }
+
+    fn leases(&self, name: &Name, tick: u64) -> Answer<'_, Leases> {
+        self.answer(self.memory.leases(name, tick))
     }
 
     fn sizes(&self) -> Sizes {

@@ -10,8 +10,8 @@ use ticketd_core::count::Count;
 use ticketd_core::name::Name;
 use ticketd_server::clock::Clock;
 use ticketd_server::error::ServiceError;
-use ticketd_server::sequence::Sequence;
 use ticketd_server::service::{Service, ServiceSettings};
+use ticketd_server::source::Source;
 use ticketd_store::{Memory, Store};
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -51,15 +51,14 @@ impl Local {
             service: Arc::clone(&self.service),
             runtime: self.runtime.handle().clone(),
             table: table.clone(),
-            sequence: None,
+            source: None,
         }
     }
 
     /// How many IDs of `table` the service knows to be lost.
     pub(super) fn burnt(&self, table: &Name) -> u64 {
-        let sequence = self.service.opened(table.as_str());
-        let info = sequence.and_then(|sequence| sequence.info(self.service.clock().now()));
-        info.and_then(|info| info.open).map_or(0, |open| open.tally.burnt.total())
+        let blocks = self.service.opened_info(table).and_then(|info| info.blocks);
+        blocks.and_then(|blocks| blocks.open).map_or(0, |open| open.tally.burnt.total())
     }
 
     /// Ends the service. Returns whether it ended in time.
@@ -73,7 +72,7 @@ pub(super) struct Dispenser {
     service: Arc<Service>,
     runtime: Handle,
     table: Name,
-    sequence: Option<Arc<Sequence>>,
+    source: Option<Source>,
 }
 
 impl Dispenser {
@@ -89,12 +88,12 @@ impl Dispenser {
 
     /// The next ticket: from memory as a rule, and when the block is spent by way of the owner.
     fn next(&mut self) -> Result<u64, ServiceError> {
-        if let Some(block) = self.sequence.as_ref().and_then(|sequence| sequence.take(1)) {
-            return Ok(block.start());
+        if let Some(range) = self.source.as_ref().and_then(|source| source.take(1)) {
+            return Ok(range.first);
         }
         let asked = self.service.next(&self.table, Count::ONE);
-        let block = self.runtime.block_on(asked)?;
-        self.sequence = self.service.opened(self.table.as_str());
-        Ok(block.start())
+        let issued = self.runtime.block_on(asked)?;
+        self.source = self.service.opened(self.table.as_str());
+        Ok(issued.ids.integers().next().expect("one was asked for"))
     }
 }

@@ -1,7 +1,7 @@
 //! The store file: one redb database of records and a stamp.
 //!
-//! Of redb no more is used than this: two tables of fixed-width values, one writer, durable
-//! two-phase commits. No savepoints, no compaction, no check of a live handle; each of them had
+//! Of redb no more is used than this: four small tables, one writer, durable two-phase
+//! commits. No savepoints, no compaction, no check of a live handle; each of them had
 //! errors in the past that took commits back (its changelog, 4.0 to 4.6).
 
 use std::collections::BTreeMap;
@@ -15,16 +15,41 @@ use redb::{
 use ticketd_core::failure::{Failure, FailureKind};
 use ticketd_core::name::Name;
 use ticketd_core::record::{ENCODED_LEN, Record};
+use ticketd_core::snowflake::lease::{WORKER_LEN, Worker, Workers};
 
 use super::disk::{Counted, DiskFile};
 use super::fault::{self, Fault};
 use super::pages::{Fuse, Pages};
 use super::stamp::{STAMP_LEN, Stamp};
 
-/// The records by name.
-pub(super) type Records = BTreeMap<Name, Record>;
+/// What a store file holds of sequences, or changes of it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Records {
+    /// The records by name.
+    pub sequences: BTreeMap<Name, Record>,
+    /// Of snowflake sequences, the worker IDs that were ever leased.
+    pub workers: BTreeMap<Name, Workers>,
+}
+
+impl Records {
+    pub(super) fn is_empty(&self) -> bool {
+        self.sequences.is_empty() && self.workers.is_empty()
+    }
+
+    /// Takes over `changes`.
+    pub(super) fn extend(&mut self, changes: Self) {
+        self.sequences.extend(changes.sequences);
+        for (name, workers) in changes.workers {
+            self.workers.entry(name).or_default().extend(workers);
+        }
+    }
+}
 
 const SEQUENCES: TableDefinition<&str, &[u8; ENCODED_LEN]> = TableDefinition::new("sequences");
+/// What was leased on a worker ID.
+const WORKERS: TableDefinition<(&str, u32), &[u8; WORKER_LEN]> = TableDefinition::new("workers");
+/// What was chosen about a kind that leaves something to choose. Written once, with the record.
+const CHOSEN: TableDefinition<&str, &[u8]> = TableDefinition::new("chosen");
 const STAMP: TableDefinition<(), &[u8; STAMP_LEN]> = TableDefinition::new("stamp");
 
 /// redb's page cache in bytes. The records of a hundred thousand sequences fit; reads do not use
@@ -125,8 +150,17 @@ impl Database {
         transaction.set_two_phase_commit(true);
         {
             let mut sequences = transaction.open_table(SEQUENCES)?;
-            for (name, record) in changes {
+            for (name, record) in &changes.sequences {
                 sequences.insert(name.as_str(), &record.encode(name))?;
+                if let Some(chosen) = record.encode_chosen(name) {
+                    transaction.open_table(CHOSEN)?.insert(name.as_str(), &*chosen)?;
+                }
+            }
+            for (name, workers) in &changes.workers {
+                let mut table = transaction.open_table(WORKERS)?;
+                for (id, worker) in workers {
+                    table.insert((name.as_str(), *id), &worker.encode(name, *id))?;
+                }
             }
             transaction.open_table(STAMP)?.insert((), &stamp.encode())?;
         }
@@ -175,7 +209,7 @@ fn read_all(redb: &redb::Database, disk: &Counted) -> Result<Content, Failure> {
     let path = disk.path(DiskFile::Store);
     let damaged = |why: &dyn Error| fault::damaged(&path, &why.to_string());
     let transaction = redb.begin_read().map_err(|e| damaged(&e))?;
-    let mut content = Content { stamp: None, records: Records::new() };
+    let mut content = Content { stamp: None, records: Records::default() };
     match transaction.open_table(STAMP) {
         Ok(table) => {
             if let Some(row) = table.get(()).map_err(|e| damaged(&e))? {
@@ -188,12 +222,43 @@ fn read_all(redb: &redb::Database, disk: &Counted) -> Result<Content, Failure> {
         Err(error) => return Err(damaged(&error)),
     }
     let sequences = transaction.open_table(SEQUENCES).map_err(|e| damaged(&e))?;
+    let chosen = match transaction.open_table(CHOSEN) {
+        Ok(table) => Some(table),
+        Err(redb::TableError::TableDoesNotExist(_)) => None,
+        Err(error) => return Err(damaged(&error)),
+    };
     for row in sequences.iter().map_err(|e| damaged(&e))? {
         let (key, value) = row.map_err(|e| damaged(&e))?;
         let name = Name::new(key.value()).map_err(|e| damaged(&e))?;
-        let record = Record::decode(&name, value.value())
+        let chosen = chosen.as_ref().map(|table| table.get(name.as_str())).transpose();
+        let chosen = chosen.map_err(|e| damaged(&e))?.flatten();
+        let chosen = chosen.as_ref().map(redb::AccessGuard::value);
+        let record = Record::decode(&name, value.value(), chosen)
             .map_err(|e| fault::damaged(&path, &format!("{e}, in the record of {name}")))?;
-        content.records.insert(name, record);
+        content.records.sequences.insert(name, record);
+    }
+    match transaction.open_table(WORKERS) {
+        Ok(table) => content.records.workers = read_workers(&table, &path)?,
+        Err(redb::TableError::TableDoesNotExist(_)) => {}
+        Err(error) => return Err(damaged(&error)),
     }
     Ok(content)
+}
+
+fn read_workers(
+    table: &impl ReadableTable<(&'static str, u32), &'static [u8; WORKER_LEN]>,
+    path: &str,
+) -> Result<BTreeMap<Name, Workers>, Failure> {
+    let damaged = |why: &dyn Error| fault::damaged(path, &why.to_string());
+    let mut all = BTreeMap::<Name, Workers>::new();
+    for row in table.iter().map_err(|e| damaged(&e))? {
+        let (key, value) = row.map_err(|e| damaged(&e))?;
+        let (name, id) = key.value();
+        let name = Name::new(name).map_err(|e| damaged(&e))?;
+        let worker = Worker::decode(&name, id, value.value()).map_err(|e| {
+            fault::damaged(path, &format!("{e}, in the record of worker {id} of {name}"))
+        })?;
+        all.entry(name).or_default().insert(id, worker);
+    }
+    Ok(all)
 }

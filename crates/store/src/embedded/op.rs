@@ -5,6 +5,7 @@ use ticketd_core::definition::Definition;
 use ticketd_core::failure::Failure;
 use ticketd_core::name::Name;
 use ticketd_core::record::{HandBack, Record, Reserve};
+use ticketd_core::snowflake::lease::{self, LeaseAsk, Leased, NoLease, Release, Workers};
 use tokio::sync::oneshot;
 
 use super::database::Records;
@@ -20,6 +21,8 @@ pub(super) enum Op {
     Reserve(Name, Reserve, Reply<Block>),
     Raise(Name, u64, Reply<u64>),
     HandBack(Name, HandBack, Reply<bool>),
+    Lease(Name, LeaseAsk, Reply<Result<Leased, NoLease>>),
+    Release(Name, Release, Reply<bool>),
 }
 
 /// An answer that waits for the commit: called with the failure, if it failed.
@@ -34,7 +37,7 @@ pub(super) struct Overlay<'a> {
 
 impl<'a> Overlay<'a> {
     pub(super) fn over(durable: &'a Records) -> Self {
-        Self { durable, changes: Records::new() }
+        Self { durable, changes: Records::default() }
     }
 
     /// What there is to commit.
@@ -43,7 +46,8 @@ impl<'a> Overlay<'a> {
     }
 
     fn get(&self, name: &Name) -> Option<Record> {
-        self.changes.get(name).or_else(|| self.durable.get(name)).copied()
+        let changed = self.changes.sequences.get(name);
+        changed.or_else(|| self.durable.sequences.get(name)).copied()
     }
 
     /// Applies `change` to the record of `name`; keeps it only if it succeeds and is one.
@@ -56,7 +60,7 @@ impl<'a> Overlay<'a> {
         let mut record = before;
         let answer = change(&mut record)?;
         if record != before {
-            self.changes.insert(name.clone(), record);
+            self.changes.sequences.insert(name.clone(), record);
         }
         Ok(answer)
     }
@@ -64,9 +68,31 @@ impl<'a> Overlay<'a> {
     fn create(&mut self, name: &Name, definition: Definition) -> Record {
         self.get(name).unwrap_or_else(|| {
             let record = Record::new(definition);
-            self.changes.insert(name.clone(), record);
+            self.changes.sequences.insert(name.clone(), record);
             record
         })
+    }
+}
+
+impl Overlay<'_> {
+    /// Applies `change` to the worker IDs of `name`, and keeps what it made of the one that it
+    /// names.
+    fn change_workers<T>(
+        &mut self,
+        name: &Name,
+        change: impl FnOnce(&Record, &mut Workers) -> (T, Option<u32>),
+    ) -> Result<T, StoreError> {
+        let record = self.get(name).ok_or_else(|| StoreError::not_found(name))?;
+        let mut workers = self.durable.workers.get(name).cloned().unwrap_or_default();
+        if let Some(changed) = self.changes.workers.get(name) {
+            workers.extend(changed);
+        }
+        let (answer, changed) = change(&record, &mut workers);
+        if let Some(id) = changed {
+            let worker = workers[&id];
+            self.changes.workers.entry(name.clone()).or_default().insert(id, worker);
+        }
+        Ok(answer)
     }
 }
 
@@ -89,6 +115,20 @@ impl Op {
             Self::HandBack(name, unissued, reply) => {
                 settle(reply, overlay.change(&name, |record| Ok(record.hand_back(unissued))))
             }
+            Self::Lease(name, ask, reply) => {
+                let leased = overlay.change_workers(&name, |record, workers| {
+                    let leased = lease::lease(workers, record.mark, ask);
+                    (leased, leased.ok().map(|leased| leased.worker))
+                });
+                settle(reply, leased)
+            }
+            Self::Release(name, unspent, reply) => {
+                let released = overlay.change_workers(&name, |_, workers| {
+                    let done = lease::release(workers, unspent);
+                    (done, done.then_some(unspent.worker))
+                });
+                settle(reply, released)
+            }
         }
     }
 
@@ -101,6 +141,8 @@ impl Op {
             Self::Reserve(_, _, reply) => drop(reply.send(Err(error))),
             Self::Raise(_, _, reply) => drop(reply.send(Err(error))),
             Self::HandBack(_, _, reply) => drop(reply.send(Err(error))),
+            Self::Lease(_, _, reply) => drop(reply.send(Err(error))),
+            Self::Release(_, _, reply) => drop(reply.send(Err(error))),
         }
     }
 }

@@ -110,7 +110,7 @@ fn has_blank_header(disk: &Counted) -> std::io::Result<bool> {
 }
 
 fn first_commit(disk: &Counted, database: &Database, stamp: Stamp) -> Result<(), Failure> {
-    database.commit(&Records::new(), stamp).map_err(|failed| match database.fault() {
+    database.commit(&Records::default(), stamp).map_err(|failed| match database.fault() {
         Some(fault) if fault.is_no_room() => {
             fault::no_room(FailureKind::Unavailable, disk.disk().dir(), &fault.text)
         }

@@ -14,6 +14,12 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 /// The most connections that can be asked for: what a kernel can be made to carry.
 const CONNECTIONS_MAX: usize = 1_000_000;
 
+/// The longest time that a clock may be off by a setting.
+const CLOCK_SPAN_MAX: Duration = Duration::from_secs(100 * 31_557_600);
+
+/// The most worker IDs that one server leases of a sequence: each is a generator in memory.
+const WORKERS_MAX: u32 = 1024;
+
 /// What a value looks like in a TOML file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
@@ -127,6 +133,52 @@ impl Value for Duration {
         let expected = || "expected a time up to 1h with its unit, such as 5s or 250ms".to_owned();
         let time = humantime::parse_duration(text).map_err(|_| expected())?;
         if time.is_zero() || time > TIMEOUT_MAX { Err(expected()) } else { Ok(time) }
+    }
+}
+
+/// How far a clock may be off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClockSpan(pub Duration);
+
+impl Value for ClockSpan {
+    const FORM: Form = Form::Text;
+
+    fn read(text: &str) -> Result<Self, String> {
+        let time = humantime::parse_duration(text).ok().filter(|time| *time <= CLOCK_SPAN_MAX);
+        let time = time.ok_or("expected a time up to 100 years with its unit, such as 1s or 30d");
+        Ok(Self(time?))
+    }
+}
+
+/// How many worker IDs to lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WorkerCount(pub u32);
+
+impl Value for WorkerCount {
+    const FORM: Form = Form::Number;
+
+    fn read(text: &str) -> Result<Self, String> {
+        let count = text.parse().ok().filter(|count| (1..=WORKERS_MAX).contains(count));
+        let expected = || format!("expected a whole number from 1 to {WORKERS_MAX}");
+        Ok(Self(count.ok_or_else(expected)?))
+    }
+}
+
+/// The worker ID to prefer, if any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PreferredWorker(pub Option<u32>);
+
+impl Value for PreferredWorker {
+    const FORM: Form = Form::TextOrNumber;
+
+    fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "any" => Ok(Self(None)),
+            number => match number.parse() {
+                Ok(id) => Ok(Self(Some(id))),
+                Err(_) => Err("expected any, or a whole number from 0 on".to_owned()),
+            },
+        }
     }
 }
 

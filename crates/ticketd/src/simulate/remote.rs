@@ -15,7 +15,7 @@ struct Remote(Client);
 
 impl Source for Remote {
     fn next(&mut self, table: &Name, count: Count) -> Result<Block, Box<dyn Error + Send + Sync>> {
-        Ok(self.0.next(table, count)?)
+        Ok(self.0.next_block(table, count)?)
     }
 }
 

@@ -40,8 +40,9 @@ pub(super) fn check(
             let first = ledger.next();
             refused.floor > 0 && refused.floor < *next && *next <= first && *next > ledger.last()
         }
-        // The world's store never fails for good, and its clients are fewer than the limit.
-        Refusal::Store(_) | Refusal::Overloaded => false,
+        // The world's store never fails for good, its clients are fewer than the limit, and its
+        // sequences are tickets.
+        Refusal::Store(_) | Refusal::Overloaded | Refusal::OtherKind(_) => false,
     };
     if right {
         return Ok(());

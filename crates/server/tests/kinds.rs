@@ -1,0 +1,289 @@
+//! Every kind of sequence through the service: what is issued, in which order, across restarts,
+//! and with a clock that lies.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use ticketd_core::count::Count;
+use ticketd_core::definition::{BlockLen, Definition, Kind, KindName};
+use ticketd_core::ids::Ids;
+use ticketd_core::name::Name;
+use ticketd_core::snowflake::layout::Layout;
+use ticketd_core::snowflake::{CounterStart, Snowflake, preset};
+use ticketd_core::stride::Seat;
+use ticketd_server::clock::Clock;
+use ticketd_server::error::ErrorKind;
+use ticketd_server::service::{Service, ServiceSettings};
+use ticketd_server::snowflake::SnowflakeSettings;
+use ticketd_store::{Memory, Store};
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+
+fn name() -> Name {
+    Name::new("e").unwrap()
+}
+
+fn of_kind(kind: Kind) -> Definition {
+    Definition { kind, block_len: None }
+}
+
+fn snowflake(layout: &str) -> Definition {
+    let layout = layout.parse().unwrap();
+    of_kind(Kind::Snowflake(Snowflake { layout, counter_start: CounterStart::Zero }))
+}
+
+fn count(n: u64) -> Count {
+    Count::new(n).unwrap()
+}
+
+/// A clock that is wrong by as much as the returned number says.
+fn skewed() -> (Clock, &'static AtomicI64) {
+    let skew = Box::leak(Box::new(AtomicI64::new(0)));
+    (Clock::start_skewed(skew), skew)
+}
+
+fn service(store: &Arc<Memory>, settings: ServiceSettings, clock: Clock) -> Arc<Service> {
+    Service::new(Arc::clone(store) as Arc<dyn Store>, settings, clock)
+}
+
+async fn integers(service: &Arc<Service>, n: u64) -> Vec<u64> {
+    let issued = service.next(&name(), count(n)).await.unwrap();
+    assert_eq!(issued.ids.count(), n);
+    issued.ids.integers().collect()
+}
+
+async fn stop(service: &Service) {
+    assert!(service.stop(Duration::from_secs(5)).await);
+}
+
+#[tokio::test]
+async fn members_of_a_stride_issue_what_no_other_does_and_go_on_after_a_restart() {
+    let mut all = HashSet::new();
+    for offset in 1..=3 {
+        let store = Arc::new(Memory::new());
+        let definition = Definition {
+            kind: Kind::Stride(Seat::new(3, offset).unwrap()),
+            block_len: Some(BlockLen::Fixed(10)),
+        };
+        let mut last = 0;
+        for life in 0..3 {
+            let service = service(&store, ServiceSettings::default(), Clock::start());
+            let created = service.create(&name(), definition, false).await.unwrap();
+            assert_eq!(created.is_new, life == 0);
+            for n in [1, 7, 25] {
+                for id in integers(&service, n).await {
+                    assert!(id > last && id % 3 == u64::from(offset % 3) && all.insert(id));
+                    last = id;
+                }
+            }
+            let info = service.show(&name()).await.unwrap();
+            assert_eq!(info.blocks.unwrap().last, Some(last));
+            // A clean stop leaves no gap.
+            stop(&service).await;
+        }
+        assert_eq!(last, u64::from(offset) + 98 * 3);
+    }
+    assert_eq!((all.len(), all.iter().max()), (3 * 99, Some(&(3 * 99))));
+}
+
+#[tokio::test]
+async fn a_stride_is_raised_to_its_next_id_and_never_back() {
+    let store = Arc::new(Memory::new());
+    let service = service(&store, ServiceSettings::default(), Clock::start());
+    let seat = Seat::new(5, 2).unwrap();
+    service.create(&name(), of_kind(Kind::Stride(seat)), false).await.unwrap();
+    service.raise(&name(), 1000).await.unwrap();
+    assert_eq!(integers(&service, 2).await, [1002, 1007]);
+    let refused = service.raise(&name(), 1000).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Conflict);
+    assert!(refused.message.contains("1012"), "{}", refused.message);
+}
+
+#[tokio::test]
+async fn a_second_definition_is_refused_with_the_difference() {
+    let store = Arc::new(Memory::new());
+    let service = service(&store, ServiceSettings::default(), Clock::start());
+    let stride = |offset| of_kind(Kind::Stride(Seat::new(3, offset).unwrap()));
+    service.create(&name(), stride(1), false).await.unwrap();
+    let refused = service.create(&name(), stride(2), false).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Conflict);
+    assert_eq!(refused.message, "e exists with offset 1, not 2");
+}
+
+#[tokio::test]
+async fn wide_ids_of_a_request_differ_and_rise_as_their_kind_says() {
+    for kind in [Kind::Uuid4, Kind::Uuid7, Kind::Ulid] {
+        let store = Arc::new(Memory::new());
+        let service = service(&store, ServiceSettings::default(), Clock::start());
+        service.create(&name(), of_kind(kind), false).await.unwrap();
+        let mut all = Vec::new();
+        for n in [1, 5000, 20_000] {
+            let issued = service.next(&name(), count(n)).await.unwrap();
+            assert_eq!(issued.kind, kind.name());
+            let Ids::Wide(ids) = issued.ids else { panic!("{kind:?} is wide") };
+            all.extend(ids);
+        }
+        assert_eq!(all.iter().collect::<HashSet<_>>().len(), 25_001);
+        assert!(all.is_sorted() || kind == Kind::Uuid4, "{kind:?}");
+        assert_eq!(service.show(&name()).await.unwrap().issued, 25_001);
+        let refused = service.raise(&name(), 7).await.unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Invalid);
+    }
+}
+
+#[tokio::test]
+async fn snowflakes_carry_the_time_and_their_worker_and_rise() {
+    let store = Arc::new(Memory::new());
+    let clock = Clock::start();
+    let service = service(&store, ServiceSettings::default(), clock);
+    service.create(&name(), snowflake("twitter"), false).await.unwrap();
+    let layout = preset::find("twitter").unwrap();
+    let mut last = 0;
+    // More than a tick holds, and more than the clock lets it run ahead at once.
+    for n in [1, 3, 5000, 300_000] {
+        let before = clock.wall();
+        for id in integers(&service, n).await {
+            assert!(id > last);
+            last = id;
+            let time = layout.time_of(layout.decompose(id).unwrap().tick);
+            assert!(time.plus(1) > before && time.since(clock.wall()) <= 1000);
+        }
+    }
+    let info = service.show(&name()).await.unwrap();
+    let seen = info.snowflake.unwrap();
+    assert_eq!((info.issued, seen.workers, seen.workers_left), (305_004, vec![0], 1023));
+}
+
+#[tokio::test]
+async fn several_workers_on_one_server_and_several_servers_never_meet() {
+    let store = Arc::new(Memory::new());
+    let snowflake_settings = SnowflakeSettings { workers: 2, ..SnowflakeSettings::default() };
+    let settings = ServiceSettings { snowflake: snowflake_settings, ..Default::default() };
+    let mut all = HashSet::new();
+    let mut workers = HashSet::new();
+    let layout: Layout = "time:40,worker:3,counter:2@1704067200000/1ms".parse().unwrap();
+    for _ in 0..3 {
+        // Not stopped: as after a crash, their windows stay leased.
+        let service = service(&store, settings, Clock::start());
+        service.create(&name(), snowflake(&layout.to_string()), false).await.unwrap();
+        for id in integers(&service, 6000).await {
+            assert!(all.insert(id));
+            workers.insert(layout.decompose(id).unwrap().worker);
+        }
+    }
+    assert_eq!(workers, HashSet::from([0, 1, 2, 3, 4, 5]));
+}
+
+#[tokio::test]
+async fn a_clock_that_goes_back_costs_time_and_no_duplicate() {
+    let store = Arc::new(Memory::new());
+    let (clock, skew) = skewed();
+    let settings =
+        ServiceSettings { request_timeout: Duration::from_millis(300), ..Default::default() };
+    let layout = "time:41,counter:12@1704067200000/1ms";
+    let mut all = HashSet::new();
+    let first = service(&store, settings, clock);
+    first.create(&name(), snowflake(layout), false).await.unwrap();
+    all.extend(integers(&first, 100).await);
+    // A little back: it goes on from where it was.
+    skew.store(-500, Ordering::Relaxed);
+    all.extend(integers(&first, 100).await);
+    // Far back: an error that says when to come again.
+    skew.store(-HOUR_MS, Ordering::Relaxed);
+    let refused = first.next(&name(), Count::ONE).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Unavailable);
+    assert!(refused.message.contains("try again in 35"), "{}", refused.message);
+    stop(&first).await;
+    // The same across a restart.
+    let second = service(&store, settings, clock);
+    let refused = second.next(&name(), Count::ONE).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Unavailable);
+    skew.store(0, Ordering::Relaxed);
+    all.extend(integers(&second, 100).await);
+    assert_eq!(all.len(), 300);
+}
+
+#[tokio::test]
+async fn a_clock_set_to_1970_or_far_ahead_is_refused_until_an_operator_says_so() {
+    let store = Arc::new(Memory::new());
+    let (clock, skew) = skewed();
+    let month = Duration::from_secs(30 * 24 * 3600);
+    let chosen = SnowflakeSettings { clock_jump_max: month, ..SnowflakeSettings::default() };
+    let settings = ServiceSettings { snowflake: chosen, ..Default::default() };
+    let service = service(&store, settings, clock);
+    service.create(&name(), snowflake("default"), false).await.unwrap();
+    let before = integers(&service, 1).await[0];
+    let now = clock.wall().0 as i64;
+    skew.store(-now, Ordering::Relaxed);
+    let refused = service.next(&name(), Count::ONE).await.unwrap_err();
+    assert!(refused.message.contains("before the epoch"), "{}", refused.message);
+    skew.store(40 * DAY_MS, Ordering::Relaxed);
+    let refused = service.next(&name(), Count::ONE).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Unavailable);
+    let (_, to) = refused.message.split_once("--to ").expect("it names the way out");
+    // What would stop the sequence for years is refused.
+    let far = service.raise(&name(), (1 << 62) + before).await.unwrap_err();
+    assert_eq!(far.kind, ErrorKind::Conflict);
+    service.raise(&name(), to.parse().unwrap()).await.unwrap();
+    let after = integers(&service, 1).await[0];
+    assert!(after > to.parse().unwrap());
+    // The clock is set right: nothing for 40 days, and nothing twice.
+    skew.store(0, Ordering::Relaxed);
+    let refused = service.next(&name(), Count::ONE).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn layouts_that_do_not_last_are_refused() {
+    let store = Arc::new(Memory::new());
+    let service = service(&store, ServiceSettings::default(), Clock::start());
+    let epoch = service.clock().wall().0 - 1000;
+    let create = async |layout: String, insists| {
+        let created = service.create(&name(), snowflake(&layout), insists).await;
+        created.map(|_| ()).map_err(|error| (error.kind, error.message))
+    };
+    for (layout, insists, told) in [
+        ("baidu".to_owned(), true, "has run out"),
+        (format!("time:41@{}/1ms", epoch + 1_000_000), true, "in the future"),
+        (format!("time:36,worker:5@{epoch}/1ms"), false, "runs out in 2.2 years"),
+    ] {
+        let (kind, message) = create(layout, insists).await.unwrap_err();
+        assert!(kind == ErrorKind::Invalid && message.contains(told), "{message}");
+    }
+    create(format!("time:36,worker:5@{epoch}/1ms"), true).await.unwrap();
+}
+
+#[tokio::test]
+async fn when_all_worker_ids_are_taken_the_next_asker_is_told_when_one_comes_free() {
+    let store = Arc::new(Memory::new());
+    let settings =
+        ServiceSettings { request_timeout: Duration::from_millis(100), ..Default::default() };
+    let layout = "time:41,worker:1,counter:4@1704067200000/1ms";
+    let services: Vec<_> = (0..3).map(|_| service(&store, settings, Clock::start())).collect();
+    services[0].create(&name(), snowflake(layout), false).await.unwrap();
+    let one = integers(&services[0], 1).await[0];
+    let two = integers(&services[1], 1).await[0];
+    let refused = services[2].next(&name(), Count::ONE).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Unavailable);
+    assert!(refused.message.contains("all 2 worker IDs are taken"), "{}", refused.message);
+    // A clean stop makes one free at once.
+    stop(&services[0]).await;
+    let three = integers(&services[2], 1).await[0];
+    assert_eq!(HashSet::from([one, two, three]).len(), 3);
+}
+
+#[tokio::test]
+async fn a_kind_is_remembered_by_name() {
+    assert_eq!(KindName::parse("snowflake"), Some(KindName::Snowflake));
+    let store = Arc::new(Memory::new());
+    let first = service(&store, ServiceSettings::default(), Clock::start());
+    first.create(&name(), snowflake("js53"), false).await.unwrap();
+    stop(&first).await;
+    let second = service(&store, ServiceSettings::default(), Clock::start());
+    assert!(integers(&second, 100).await.iter().all(|id| *id < 1 << 53));
+}
