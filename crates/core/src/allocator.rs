@@ -33,6 +33,7 @@ mod queue;
 #[cfg(test)]
 mod tests;
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -59,7 +60,7 @@ enum Life {
     Stopping,
     Ended,
     Broken(Failure),
-    OtherKind(Record),
+    OtherKind(Box<Record>),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -189,7 +190,7 @@ impl<R> Allocator<R> {
     fn wanted(&mut self, waiting: Waiting<R>, out: &mut Vec<Action<R>>) {
         let refusal = match &self.life {
             Life::Broken(failure) => Some(Refusal::Store(failure.clone())),
-            Life::OtherKind(record) => Some(Refusal::OtherKind(*record)),
+            Life::OtherKind(record) => Some(Refusal::OtherKind(record.clone())),
             Life::Stopping | Life::Ended => Some(Refusal::Stopping),
             Life::Opening | Life::Serving if self.queue.waiting.len() >= WAITING_MAX => {
                 Some(Refusal::Overloaded)
@@ -211,7 +212,7 @@ impl<R> Allocator<R> {
     fn raise_asked(&mut self, raising: Raising<R>, out: &mut Vec<Action<R>>) {
         let refusal = match &self.life {
             Life::Broken(failure) => Refusal::Store(failure.clone()),
-            Life::OtherKind(record) => Refusal::OtherKind(*record),
+            Life::OtherKind(record) => Refusal::OtherKind(record.clone()),
             Life::Stopping | Life::Ended => Refusal::Stopping,
             Life::Opening | Life::Serving if self.queue.raises.len() >= WAITING_MAX => {
                 Refusal::Overloaded
@@ -242,9 +243,9 @@ impl<R> Allocator<R> {
         self.answered(attempt);
         self.succeeded();
         if !record.definition.kind.name().has_blocks() {
-            self.refuse_all(&Refusal::OtherKind(record), out);
+            self.refuse_all(&Refusal::OtherKind(Box::new(record)), out);
             // Whoever is on the way is told the same.
-            self.life = Life::OtherKind(record);
+            self.life = Life::OtherKind(Box::new(record));
             out.push(Action::Ended);
             return;
         }

@@ -295,7 +295,7 @@ impl Service {
         }
         let deadline = self.deadline();
         let record = self.clock.within(deadline, self.store.read(name)).await;
-        let record = record.ok_or_else(|| Refusal::Late(None))??;
+        let record = record.ok_or(Refusal::Late(None))??;
         let kind = record.map_or(Kind::Ticket, |record| record.definition.kind);
         let floor = match kind {
             Kind::Stride(seat) => Generation::first_of(seat).position_at_or_above(to + 1),

@@ -1,5 +1,7 @@
 //! What is told to an allocator, and what it tells.
 
+use alloc::boxed::Box;
+
 use crate::allocator::holding::Tally;
 use crate::block::Block;
 use crate::count::Count;
@@ -91,7 +93,7 @@ pub enum Refusal {
     /// The server is stopping.
     Stopping,
     /// Its IDs are not reserved in blocks: this is its record, ask elsewhere.
-    OtherKind(Record),
+    OtherKind(Box<Record>),
     /// A raise may only move forward, and IDs from here on are next already.
     Lowering {
         /// The next ID.
