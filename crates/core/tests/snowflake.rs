@@ -247,6 +247,25 @@ fn deliberate_bugs_are_caught() {
 }
 
 #[test]
+fn a_raise_holds_in_a_window_that_was_on_its_way() {
+    let layout: Layout = "time:8,worker:1,counter:1@0/500ms".parse().unwrap();
+    let mut workers = Workers::new();
+    let mut generator = Generator::new(layout, CounterStart::Zero, 5000, 1, None);
+    for raised in [4, 8] {
+        let now = UnixMillis(500 * (raised - 1));
+        let ask = generator.lease_due(now).unwrap();
+        let leased = lease::lease(&mut workers, 1, ask).unwrap();
+        assert!(leased.window.start() < raised && raised < leased.window.end());
+        generator.skip_to(raised);
+        generator.leased(leased);
+        let id = generator.take(now, 1, 0).unwrap().first;
+        assert!(layout.decompose(id).unwrap().tick >= raised);
+        // The other worker ID, as if this one had been taken over.
+        workers.values_mut().for_each(|worker| *worker = Worker { mark: 200, holder: 9 });
+    }
+}
+
+#[test]
 fn a_release_gives_back_nothing_that_another_leased_in_between() {
     let layout: Layout = "time:8,counter:1@0/1ms".parse().unwrap();
     let mut workers = Workers::new();

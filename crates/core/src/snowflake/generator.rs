@@ -20,6 +20,8 @@ pub struct Generator {
     ahead_max_ms: u64,
     holder: u64,
     preferred: Option<u32>,
+    /// Nothing is issued below this tick, also in a window that comes later.
+    floor: u64,
     held: Option<Held>,
 }
 
@@ -61,8 +63,6 @@ pub struct Seen {
     pub worker: u32,
     /// The tick of the next ID, or an earlier one if time has passed since the last.
     pub tick: u64,
-    /// The first tick that is not held.
-    pub end: u64,
 }
 
 impl Generator {
@@ -76,7 +76,7 @@ impl Generator {
         holder: u64,
         preferred: Option<u32>,
     ) -> Self {
-        Self { layout, counter_start, ahead_max_ms, holder, preferred, held: None }
+        Self { layout, counter_start, ahead_max_ms, holder, preferred, floor: 0, held: None }
     }
 
     /// Takes up to `n` IDs, all of one tick, when the wall clock says `now`. `random` is where the
@@ -158,10 +158,13 @@ impl Generator {
                 self.held = Some(Held { worker, window, next: None, at });
             }
         }
+        // A raise may have come while the lease was on its way.
+        self.skip_to(self.floor);
     }
 
     /// Issues nothing below `tick` any more.
     pub fn skip_to(&mut self, tick: u64) {
+        self.floor = self.floor.max(tick);
         if let Some(held) = &mut self.held {
             held.at = held.at.max(Position { tick, counter: 0 });
         }
@@ -180,9 +183,7 @@ impl Generator {
 
     /// What there is to see of it; `None` if it holds nothing.
     pub fn observe(&self) -> Option<Seen> {
-        let held = self.held?;
-        let end = held.next.unwrap_or(held.window).end();
-        Some(Seen { worker: held.worker, tick: held.at.tick, end })
+        self.held.map(|held| Seen { worker: held.worker, tick: held.at.tick })
     }
 }
 
