@@ -445,7 +445,7 @@ impl<R> Allocator<R> {
                     out.push(Action::Issue(waiting.request, block));
                     // Whoever comes next should not have to wait as well.
                     self.refill_due |= self.holding.held() <= self.demand.low_water();
-                } else if self.holding.mark() == MARK_MAX {
+                } else if self.holding.is_exhausted() {
                     let waiting = self.queue.waiting.pop_front().expect("looked at");
                     let left = self.holding.held();
                     out.push(Action::Refuse(waiting.request, Refusal::Exhausted { left }));
@@ -479,7 +479,7 @@ impl<R> Allocator<R> {
             self.ask(Question::Raise(floor), out);
             return;
         }
-        if self.holding.mark() == MARK_MAX {
+        if self.holding.is_exhausted() {
             return;
         }
         if self.gathers_until(now).is_some() {

@@ -285,11 +285,16 @@ impl Service {
         Ok(Issued { kind: wide.kind(), ids: Ids::Wide(ids) })
     }
 
-    /// Makes sure that no ID at or below `to` is issued any more: the next one is `to + 1`.
+    /// Makes sure that no ID at or below `to` is issued any more. Returns the smallest one that can
+    /// come next: of tickets `to + 1`; `None` if there is none left.
     ///
     /// # Errors
     /// `Conflict` if IDs above `to` are next already; otherwise as [`Service::next`].
-    pub async fn raise(self: &Arc<Self>, name: &Name, to: u64) -> Result<(), ServiceError> {
+    pub async fn raise(
+        self: &Arc<Self>,
+        name: &Name,
+        to: u64,
+    ) -> Result<Option<u64>, ServiceError> {
         if to > ID_MAX {
             return Err(ServiceError::invalid(format!("an ID is at most {ID_MAX}, not {to}")));
         }
@@ -304,7 +309,7 @@ impl Service {
         loop {
             let no_answer = match self.open(name)? {
                 Source::Blocks(sequence) => match sequence.raise(floor, deadline).await {
-                    Ok(()) => return Ok(()),
+                    Ok(()) => return Ok(Some(info::id_of(&kind, floor)).filter(|id| *id <= ID_MAX)),
                     Err(NoAnswer::Refused(Refusal::Lowering { next })) => {
                         let next = info::id_of(&kind, next);
                         return Err(Refusal::Lowering { next }.into());

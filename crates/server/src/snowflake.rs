@@ -18,12 +18,13 @@ use ticketd_core::name::Name;
 use ticketd_core::snowflake::Snowflake;
 use ticketd_core::snowflake::clock::{ClockAhead, ClockGuard};
 use ticketd_core::snowflake::generator::{Generator, Short};
-use ticketd_core::snowflake::layout::{Layout, OutOfTime};
+use ticketd_core::snowflake::layout::{Layout, OutOfTime, Parts};
 use ticketd_core::snowflake::lease::{LeaseAsk, Leased, Leases, NoLease};
 use ticketd_core::time::{Instant, UnixMillis};
 use ticketd_store::{Store, StoreError};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, OnceCell};
+use tracing::{debug, warn};
 
 use crate::clock::Clock;
 use crate::error::{ErrorKind, ServiceError};
@@ -302,15 +303,19 @@ impl SnowflakeSource {
     /// A jump of the clock that is too far to be believed. The way out is a raise: it is the word
     /// of an operator that this time has come.
     fn not_believed(&self, ahead: ClockAhead) -> Wait {
-        let tick = self.layout().tick_at(ahead.wall).unwrap_or(u64::MAX);
-        let parts = ticketd_core::snowflake::layout::Parts { tick, worker: 0, counter: 0 };
-        let message = format!(
-            "the clock has jumped {} days into the future: set it right, or if it is right, say so \
-             with: ticketd sequence raise {} --to {}",
-            ahead.wall.since(ahead.believed) / 86_400_000,
-            self.name,
-            self.layout().compose(parts)
-        );
+        let days = ahead.wall.since(ahead.believed) / 86_400_000;
+        let message = match self.layout().tick_at(ahead.wall) {
+            Ok(tick) => format!(
+                "the clock has jumped {days} days into the future: set it right, or if it is \
+                 right, say so with: ticketd sequence raise {} --to {}",
+                self.name,
+                self.layout().compose(Parts { tick, worker: 0, counter: 0 })
+            ),
+            Err(_) => format!(
+                "the clock has jumped {days} days into the future, beyond the time of the layout: \
+                 set it right"
+            ),
+        };
         Wait::Never(ServiceError::new(ErrorKind::Unavailable, message))
     }
 
@@ -350,8 +355,13 @@ impl SnowflakeSource {
                     let taken = self.all_taken(free_at);
                     Some(self.pause_for(&mut state.slots[index], taken))
                 }
-                Ok(Err(NoLease::RunOut)) => Some((Instant::from_micros(u64::MAX), run_out())),
-                Err(error) => Some(self.failed(&mut state.slots[index], error)),
+                Ok(Err(NoLease::RunOut)) => {
+                    Some(self.pause_for(&mut state.slots[index], run_out()))
+                }
+                Err(error) => {
+                    warn!(sequence = %self.name, "no worker ID could be leased: {error}");
+                    Some(self.pause_for(&mut state.slots[index], error.into()))
+                }
             };
             let slot = &mut state.slots[index];
             slot.asking = false;
@@ -361,7 +371,7 @@ impl SnowflakeSource {
     }
 
     fn granted(&self, slot: &mut Slot, leased: Leased) {
-        tracing::debug!(sequence = %self.name, worker = leased.worker, "leased");
+        debug!(sequence = %self.name, worker = leased.worker, "leased");
         slot.failures_in_row = 0;
         slot.generator.leased(leased);
     }
@@ -385,14 +395,13 @@ impl SnowflakeSource {
         (self.clock.now().plus_micros(pause), error)
     }
 
-    fn failed(&self, slot: &mut Slot, error: StoreError) -> (Instant, ServiceError) {
-        tracing::warn!(sequence = %self.name, "no worker ID could be leased: {error}");
-        self.pause_for(slot, error.into())
-    }
-
     /// Makes sure that no ID at or below `to` is issued any more, and believes a clock that says
-    /// so.
-    pub(crate) async fn raise(&self, to: u64, deadline: Instant) -> Result<(), ServiceError> {
+    /// so. Returns the smallest ID that can come next; `None` if there is none left.
+    pub(crate) async fn raise(
+        &self,
+        to: u64,
+        deadline: Instant,
+    ) -> Result<Option<u64>, ServiceError> {
         self.ensure_open(deadline).await?;
         let Some(parts) = self.layout().decompose(to) else {
             let bits = self.layout().bits();
@@ -409,16 +418,17 @@ impl SnowflakeSource {
             );
             return Err(ServiceError::new(ErrorKind::Conflict, message));
         }
-        let raising = self.store.raise(&self.name, parts.tick.saturating_add(1));
+        let next = Parts { tick: parts.tick + 1, worker: 0, counter: 0 };
+        let raising = self.store.raise(&self.name, next.tick);
         self.clock.within(deadline, raising).await.ok_or_else(late)??;
         let mut state = self.state();
         if let Some(guard) = &mut state.guard {
             guard.trust(time, self.clock.now());
         }
         for slot in &mut state.slots {
-            slot.generator.skip_to(parts.tick.saturating_add(1));
+            slot.generator.skip_to(next.tick);
         }
-        Ok(())
+        Ok((next.tick < self.layout().ticks()).then(|| self.layout().compose(next)))
     }
 
     /// What there is to see of it at `now`.
@@ -456,7 +466,7 @@ impl SnowflakeSource {
         };
         for unspent in unspent {
             if let Err(error) = self.store.release(&self.name, unspent).await {
-                tracing::warn!(sequence = %self.name, "a worker ID was not released: {error}");
+                warn!(sequence = %self.name, "a worker ID was not released: {error}");
             }
         }
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use ticketd_core::count::Count;
 use ticketd_core::definition::{BlockLen, Definition, Kind, KindName};
 use ticketd_core::ids::Ids;
+use ticketd_core::limits::ID_MAX;
 use ticketd_core::name::Name;
 use ticketd_core::snowflake::layout::Layout;
 use ticketd_core::snowflake::{CounterStart, Snowflake, preset};
@@ -102,6 +103,27 @@ async fn a_stride_is_raised_to_its_next_id_and_never_back() {
     let refused = service.raise(&name(), 1000).await.unwrap_err();
     assert_eq!(refused.kind, ErrorKind::Conflict);
     assert!(refused.message.contains("1012"), "{}", refused.message);
+}
+
+#[tokio::test]
+async fn a_stride_ends_with_the_last_id_of_its_member() {
+    let store = Arc::new(Memory::new());
+    let service = service(&store, ServiceSettings::default(), Clock::start());
+    let seat = Seat::new(3, 2).unwrap();
+    service.create(&name(), of_kind(Kind::Stride(seat)), false).await.unwrap();
+    let next = service.raise(&name(), ID_MAX - 7).await.unwrap();
+    assert_eq!(next, Some(ID_MAX - 5));
+    let refused = service.next(&name(), count(3)).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Exhausted);
+    assert!(refused.message.ends_with("IDs left: 2"), "{}", refused.message);
+    assert_eq!(integers(&service, 2).await, [ID_MAX - 5, ID_MAX - 2]);
+    for _ in 0..2 {
+        let refused = service.next(&name(), Count::ONE).await.unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Exhausted);
+        let blocks = service.show(&name()).await.unwrap().blocks.unwrap();
+        assert_eq!((blocks.last, blocks.left), (Some(ID_MAX - 2), 0));
+    }
+    assert_eq!(service.raise(&name(), ID_MAX).await.unwrap(), None);
 }
 
 #[tokio::test]

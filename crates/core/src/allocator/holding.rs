@@ -95,6 +95,8 @@ pub(super) struct Holding {
     beyond: Option<Block>,
     /// Nothing at or above it was ever seen to be reserved; the durable mark is not below it.
     mark: u64,
+    /// The mark when everything is reserved: see [`Record::mark_max`].
+    mark_max: u64,
     tally: Tally,
     /// Whether the ID below `next_id` was issued or given up with this owner's knowledge.
     last_known: bool,
@@ -108,6 +110,7 @@ impl Holding {
             front: None,
             beyond: None,
             mark: ID_MIN,
+            mark_max: MARK_MAX,
             tally: Tally::default(),
             last_known: false,
         }
@@ -116,6 +119,7 @@ impl Holding {
     /// Starts from what the store remembers.
     pub(super) fn begin(&mut self, record: &Record) {
         self.mark = record.mark;
+        self.mark_max = record.mark_max();
         self.last_known = record.unaccounted() == 0;
         self.burn(Burn::Crash, record.unaccounted());
     }
@@ -223,7 +227,7 @@ impl Holding {
     }
 
     fn refill_at(&self, front: Block, demand: &Demand) -> u64 {
-        let wanted = demand.refills_ahead() && self.beyond.is_none() && front.end() < MARK_MAX;
+        let wanted = demand.refills_ahead() && self.beyond.is_none() && front.end() < self.mark_max;
         // Early in the ID space the low-water mark may be longer than all that lies below the end.
         if wanted { front.end().saturating_sub(demand.low_water()) } else { NEVER }
     }
@@ -329,7 +333,12 @@ impl Holding {
 
     /// There is no ID left to reserve.
     pub(super) fn exhaust(&mut self) {
-        self.mark = MARK_MAX;
+        self.mark = self.mark_max;
+    }
+
+    /// Whether nothing can be reserved any more.
+    pub(super) const fn is_exhausted(&self) -> bool {
+        self.mark == self.mark_max
     }
 
     pub(super) fn burn_all(&mut self, reason: Burn) {

@@ -87,8 +87,8 @@ async fn next(
 
 /// Raises a sequence: nothing at or below `to` is issued from then on.
 ///
-/// The next ID is `to + 1`. A sequence only moves forward; raising it again to where it is
-/// already is no error. IDs that were skipped are booked as burnt.
+/// Of tickets the next ID is `to + 1`. A sequence only moves forward; raising it again to where it
+/// is already is no error. IDs that were skipped are booked as burnt.
 #[utoipa::path(
     post,
     path = "/v1/sequences/{name}/raise",
@@ -107,8 +107,8 @@ async fn raise(
     refuse_cross_site(&head.headers)?;
     let [] = query(&head.uri, [])?;
     let to = json::<RaiseSequence>(&head.headers, body).await?.to()?;
-    context.service.raise(name, to).await?;
-    Ok(Json(Raised::new(name, to)).into_response())
+    let next = context.service.raise(name, to).await?;
+    Ok(Json(Raised::new(name, next)).into_response())
 }
 
 /// Shows a sequence.

@@ -347,9 +347,8 @@ pub(super) struct Raised {
 }
 
 impl Raised {
-    pub(super) fn new(name: &Name, to: u64) -> Self {
-        let next = (to < ID_MAX).then(|| (to + 1).to_string());
-        Self { sequence: name.to_string(), next }
+    pub(super) fn new(name: &Name, next: Option<u64>) -> Self {
+        Self { sequence: name.to_string(), next: next.map(|id| id.to_string()) }
     }
 }
 

@@ -385,7 +385,7 @@ impl Connection {
     }
 
     async fn raise(&self, name: &[u8], to: u64) -> Result<(), ServiceError> {
-        self.context.service.raise(&checked(name)?, to).await
+        self.context.service.raise(&checked(name)?, to).await.map(drop)
     }
 
     async fn exists(&self, name: &[u8]) -> Result<bool, ServiceError> {
