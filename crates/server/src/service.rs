@@ -8,7 +8,7 @@ use ticketd_core::allocator::{Config, Refusal};
 use ticketd_core::count::Count;
 use ticketd_core::definition::{BlockLen, Definition, Kind};
 use ticketd_core::ids::Ids;
-use ticketd_core::limits::{AUTO_BLOCK_LEN_MAX, AUTO_BLOCK_LEN_MIN, ID_MAX};
+use ticketd_core::limits::{AUTO_BLOCK_LEN_MAX, AUTO_BLOCK_LEN_MIN, ID_MAX, ID_MIN};
 use ticketd_core::name::Name;
 use ticketd_core::record::Record;
 use ticketd_core::snowflake::layout::{Layout, OutOfTime};
@@ -367,6 +367,11 @@ impl Service {
                 ErrorKind::Conflict,
                 format!("{name} exists with {}", record.definition.difference_to(&wanted)),
             ));
+        }
+        if let (None, Kind::Snowflake(chosen)) = (before, wanted.kind) {
+            // So that from the first ID on it is known which time has come: see `ClockGuard`.
+            let tick = chosen.layout.tick_at(self.clock.wall()).unwrap_or(0);
+            self.store.raise(name, tick.max(ID_MIN)).await?;
         }
         Ok(Created { is_new: before.is_none(), info: self.show(name).await? })
     }

@@ -4,23 +4,110 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use ticketd_core::block::Block;
 use ticketd_core::count::Count;
 use ticketd_core::definition::{BlockLen, Definition, Kind, KindName};
+use ticketd_core::failure::FailureKind;
 use ticketd_core::ids::Ids;
 use ticketd_core::limits::ID_MAX;
 use ticketd_core::name::Name;
+use ticketd_core::record::{HandBack, Record, Reserve};
 use ticketd_core::snowflake::layout::Layout;
+use ticketd_core::snowflake::lease::{LeaseAsk, Leased, Leases, NoLease, Release};
 use ticketd_core::snowflake::{CounterStart, Snowflake, preset};
 use ticketd_core::stride::Seat;
 use ticketd_server::clock::Clock;
 use ticketd_server::error::ErrorKind;
 use ticketd_server::service::{Service, ServiceSettings};
 use ticketd_server::snowflake::SnowflakeSettings;
-use ticketd_store::{Memory, Store};
+use ticketd_store::{Answer, Memory, Sizes, Store, StoreError};
+
+/// What is wrong with a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Outage {
+    #[default]
+    None,
+    Fails,
+    AppliesAndFails,
+    Hangs,
+}
+
+/// A store whose leases fail for as long as is asked for.
+#[derive(Debug, Default)]
+struct Away {
+    memory: Memory,
+    outage: Mutex<Outage>,
+}
+
+impl Away {
+    fn set(&self, outage: Outage) {
+        *self.outage.lock().unwrap() = outage;
+    }
+}
+
+impl Store for Away {
+    fn read(&self, name: &Name) -> Answer<'_, Option<Record>> {
+        self.memory.read(name)
+    }
+
+    fn create(&self, name: &Name, definition: Definition) -> Answer<'_, Record> {
+        self.memory.create(name, definition)
+    }
+
+    fn list(&self, after: Option<&Name>, limit: usize) -> Answer<'_, Vec<(Name, Record)>> {
+        self.memory.list(after, limit)
+    }
+
+    fn reserve(&self, name: &Name, asked: Reserve) -> Answer<'_, Block> {
+        self.memory.reserve(name, asked)
+    }
+
+    fn raise(&self, name: &Name, floor: u64) -> Answer<'_, u64> {
+        self.memory.raise(name, floor)
+    }
+
+    fn hand_back(&self, name: &Name, unissued: HandBack) -> Answer<'_, bool> {
+        self.memory.hand_back(name, unissued)
+    }
+
+    fn lease(&self, name: &Name, ask: LeaseAsk) -> Answer<'_, Result<Leased, NoLease>> {
+        let outage = *self.outage.lock().unwrap();
+        let failed = |kind| Box::pin(std::future::ready(Err(StoreError::new(kind, "away"))));
+        match outage {
+            Outage::None => self.memory.lease(name, ask),
+            Outage::Fails => failed(FailureKind::Unavailable),
+            Outage::AppliesAndFails => {
+                drop(self.memory.lease(name, ask));
+                failed(FailureKind::Indeterminate)
+            }
+            // As long as a store that has lost its network, and then it says so.
+            Outage::Hangs => Box::pin(async {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                Err(StoreError::new(FailureKind::Indeterminate, "away"))
+            }),
+        }
+    }
+
+    fn release(&self, name: &Name, unspent: Release) -> Answer<'_, bool> {
+        self.memory.release(name, unspent)
+    }
+
+    fn leases(&self, name: &Name, tick: u64) -> Answer<'_, Leases> {
+        self.memory.leases(name, tick)
+    }
+
+    fn sizes(&self) -> Sizes {
+        self.memory.sizes()
+    }
+
+    fn health(&self) -> Result<(), StoreError> {
+        self.memory.health()
+    }
+}
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -258,6 +345,57 @@ async fn a_clock_set_to_1970_or_far_ahead_is_refused_until_an_operator_says_so()
     skew.store(0, Ordering::Relaxed);
     let refused = service.next(&name(), Count::ONE).await.unwrap_err();
     assert_eq!(refused.kind, ErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn a_clock_set_to_2100_is_not_believed_by_a_sequence_that_was_only_just_made() {
+    let store = Arc::new(Memory::new());
+    let (clock, skew) = skewed();
+    let service = service(&store, ServiceSettings::default(), clock);
+    service.create(&name(), snowflake("default"), false).await.unwrap();
+    let now = clock.wall().0 as i64;
+    // 2090 has an ID of its own in this layout; 2100 has none.
+    for (then, told) in [(3_786_912_000_000, "--to "), (4_102_444_800_000, "beyond the time")] {
+        skew.store(then - now, Ordering::Relaxed);
+        let refused = service.next(&name(), Count::ONE).await.unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Unavailable);
+        assert!(refused.message.contains(told), "{}", refused.message);
+    }
+    skew.store(0, Ordering::Relaxed);
+    let id = integers(&service, 1).await[0];
+    let layout = preset::find("default").unwrap();
+    assert!(layout.time_of(layout.decompose(id).unwrap().tick).since(clock.wall()) <= 1000);
+}
+
+#[tokio::test]
+async fn a_window_that_runs_out_while_the_store_is_away_is_the_last_until_it_is_back() {
+    let store = Arc::new(Away::default());
+    let settings =
+        ServiceSettings { request_timeout: Duration::from_millis(200), ..Default::default() };
+    let service = Service::new(Arc::clone(&store) as Arc<dyn Store>, settings, Clock::start());
+    service.create(&name(), snowflake("time:41,counter:4@1704067200000/1ms"), false).await.unwrap();
+    let mut all: HashSet<u64> = integers(&service, 10).await.into_iter().collect();
+    for how in [Outage::Fails, Outage::AppliesAndFails, Outage::Hangs] {
+        store.set(how);
+        let failed = loop {
+            match service.next(&name(), count(100)).await {
+                Ok(issued) => issued.ids.integers().for_each(|id| assert!(all.insert(id))),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(failed.kind, ErrorKind::Unavailable, "{how:?}");
+        store.set(Outage::None);
+        let back = async {
+            loop {
+                match service.next(&name(), count(100)).await {
+                    Ok(issued) => break issued,
+                    Err(error) => assert_eq!(error.kind, ErrorKind::Unavailable),
+                }
+            }
+        };
+        let issued = tokio::time::timeout(Duration::from_secs(20), back).await.unwrap();
+        issued.ids.integers().for_each(|id| assert!(all.insert(id), "{how:?}: {id} comes twice"));
+    }
 }
 
 #[tokio::test]
