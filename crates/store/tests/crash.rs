@@ -9,9 +9,11 @@ use std::sync::Arc;
 
 use support::checker::{Promises, Step, wait, workload};
 use support::sim_disk::{Call, SimDisk, State, Trouble};
-use ticketd_core::definition::Definition;
+use ticketd_core::definition::{Definition, Kind};
 use ticketd_core::failure::FailureKind;
 use ticketd_core::name::Name;
+use ticketd_core::snowflake::lease::{LeaseAsk, Leased};
+use ticketd_core::snowflake::{CounterStart, Snowflake};
 use ticketd_store::{Embedded, Store, StoreError};
 
 const INSTANCE: u128 = 7;
@@ -77,6 +79,52 @@ fn a_crash_at_any_call_loses_nothing_that_was_acknowledged() {
             check(&disk, promises).unwrap_or_else(|e| panic!("call {at}, seed {seed}: {e}"));
         }
     }
+}
+
+#[test]
+fn a_lease_that_was_answered_is_never_given_again_after_a_crash_at_any_call() {
+    let disk = SimDisk::new();
+    disk.keep_history();
+    let name = Name::new("e").unwrap();
+    let ask = |n: u64| LeaseAsk {
+        holder: n % 3,
+        preferred: None,
+        floor: 1 + n,
+        len: 7,
+        workers: 2,
+        ticks: 1 << 40,
+    };
+    // The end of the last window of each worker ID, after each number of acknowledged leases.
+    let mut ends = vec![[0; 2]];
+    let store = open(&disk).unwrap();
+    wait(store.create(&name, snowflake())).unwrap();
+    disk.acknowledge();
+    for n in 0..12 {
+        let mut next = *ends.last().unwrap();
+        if let Ok(Leased { worker, window }) = wait(store.lease(&name, ask(n * 5))).unwrap() {
+            next[worker as usize] = window.end();
+        }
+        ends.push(next);
+        disk.acknowledge();
+    }
+    drop(store);
+    let mut leased = 0;
+    for (at, (state, done)) in disk.history().iter().enumerate().filter(|(_, (_, done))| *done > 0)
+    {
+        let store = open(&SimDisk::after_crash(state, at as u64)).unwrap();
+        let seen = wait(store.leases(&name, 0)).unwrap();
+        let known = ends[done - 1];
+        assert!(seen.latest >= known[0].max(known[1]), "call {at}: {seen:?} after {known:?}");
+        assert!(seen.taken >= known.iter().filter(|end| **end > 0).count() as u64, "call {at}");
+        leased += 1;
+    }
+    assert!(leased > 50, "too few calls to be a test: {leased}");
+}
+
+fn snowflake() -> Definition {
+    let layout = "time:40,worker:1,counter:3@0/1ms".parse().unwrap();
+    let counter_start = CounterStart::Zero;
+    Definition { kind: Kind::Snowflake(Snowflake { layout, counter_start }), block_len: None }
 }
 
 #[test]
