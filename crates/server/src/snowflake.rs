@@ -229,7 +229,7 @@ impl SnowflakeSource {
         let tick = self.layout().tick_at(self.clock.wall()).unwrap_or(0);
         let leases = self.store.leases(&self.name, tick).await?;
         let latest = leases.latest.max(record.mark);
-        // A sequence that was never used knows nothing of the time.
+        // A sequence whose making was cut short knows nothing of the time.
         let known = if latest > ID_MIN { self.layout().time_of(latest) } else { self.clock.wall() };
         let jump_ms = u64::try_from(self.settings.clock_jump_max.as_millis()).unwrap_or(u64::MAX);
         let mut state = self.state();

@@ -172,11 +172,6 @@ impl Layout {
         self.epoch
     }
 
-    /// Whether IDs may have 64 bits.
-    pub const fn is_unsigned(&self) -> bool {
-        self.unsigned
-    }
-
     /// The bits of an ID that have a meaning; those above are 0.
     pub fn bits(&self) -> u32 {
         self.fields().map(|field| u32::from(field.width)).sum()
@@ -391,3 +386,82 @@ impl fmt::Display for LayoutError {
 }
 
 impl core::error::Error for LayoutError {}
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn layouts() -> impl Strategy<Value = Layout> {
+        let widths = proptest::collection::vec(1..=20_u8, 0..6);
+        (1..=48_u8, widths, 0..7_usize, 1..=5000_u32, any::<u32>()).prop_filter_map(
+            "it is too wide",
+            |(time, widths, counter, tick_ms, epoch)| {
+                let mut fields = Vec::from([Field { label: Label::new(TIME)?, width: time }]);
+                for (index, width) in widths.into_iter().enumerate() {
+                    let part = alloc::format!("part_{index}");
+                    let label = if index == counter { COUNTER } else { &part };
+                    fields.push(Field { label: Label::new(label)?, width });
+                }
+                let epoch = UnixMillis(u64::from(epoch));
+                Layout::new(&fields, tick_ms, epoch, epoch.0 % 2 == 0).ok()
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn ids_are_taken_apart_as_they_were_put_together(
+            layout in layouts(), tick: u64, worker: u32, counter: u64,
+        ) {
+            let parts = Parts {
+                tick: tick % layout.ticks(),
+                worker: (u64::from(worker) % layout.workers()) as u32,
+                counter: counter % layout.ids_per_tick(),
+            };
+            let id = layout.compose(parts);
+            prop_assert_eq!(layout.decompose(id), Some(parts));
+            prop_assert_eq!(layout.to_string().parse(), Ok(layout));
+            let time = layout.time_of(parts.tick);
+            prop_assert_eq!(layout.tick_at(time), Ok(parts.tick));
+            if parts.counter > 0 {
+                let before = layout.compose(Parts { counter: parts.counter - 1, ..parts });
+                prop_assert_eq!(id - before, layout.counter_step());
+            }
+            if let Some(above) = 1_u64.checked_shl(layout.bits()) {
+                prop_assert_eq!(layout.decompose(id | above), None);
+            }
+        }
+
+        #[test]
+        fn no_text_makes_reading_a_layout_panic(text in ".{0,60}") {
+            let _: Result<Layout, LayoutError> = text.parse();
+        }
+    }
+
+    #[test]
+    fn what_is_no_layout_is_refused_for_its_reason() {
+        let read = |text: &str| text.parse::<Layout>().unwrap_err();
+        for (text, error) in [
+            ("", LayoutError::Syntax),
+            ("time:41", LayoutError::Syntax),
+            ("time:41@0/1", LayoutError::Syntax),
+            ("time:+1@0/1ms", LayoutError::Syntax),
+            ("time:41,time:2@0/1ms", LayoutError::Label),
+            ("time:41,Worker:2@0/1ms", LayoutError::Label),
+            ("time:41,w:0@0/1ms", LayoutError::EmptyField),
+            ("w:4,time:41@0/1ms", LayoutError::TimeNotFirst),
+            ("time:42,w:10,counter:12@0/1ms", LayoutError::TooWide(64)),
+            ("time:42,w:11,counter:12@0/1ms/unsigned", LayoutError::TooWide(65)),
+            ("time:20,w:20,v:5@0/1ms", LayoutError::WorkerTooWide(25)),
+            ("time:41@0/0ms", LayoutError::Tick),
+            ("time:9,a:1,b:1,c:1,d:1,e:1,f:1,g:1,h:1@0/1ms", LayoutError::FieldCount),
+        ] {
+            assert_eq!(read(text), error, "{text}");
+        }
+    }
+}
