@@ -37,11 +37,12 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use crate::backoff::pause_us;
 use crate::block::Block;
 use crate::cursor::Cursor;
 use crate::definition::Definition;
 use crate::failure::{Failure, FailureKind};
-use crate::limits::{BACKOFF_MAX_US, BACKOFF_MIN_US, CONFLICT_RETRIES_MAX, MARK_MAX, WAITING_MAX};
+use crate::limits::{CONFLICT_RETRIES_MAX, MARK_MAX, WAITING_MAX};
 use crate::record::{HandBack, Record, Reserve};
 use crate::time::Instant;
 
@@ -382,8 +383,7 @@ impl<R> Allocator<R> {
         self.retries += 1;
         let at_once =
             failure.kind == FailureKind::Conflict && self.failures_in_row <= CONFLICT_RETRIES_MAX;
-        let doublings = self.failures_in_row.saturating_sub(1).min(16);
-        let pause = if at_once { 0 } else { (BACKOFF_MIN_US << doublings).min(BACKOFF_MAX_US) };
+        let pause = if at_once { 0 } else { pause_us(self.failures_in_row) };
         self.retry_at = Some(now.plus_micros(pause));
         if self.is_mutant(Mutant::NeverRetry) {
             self.retry_at = Some(Instant::from_micros(u64::MAX));

@@ -16,6 +16,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod allocator;
+pub mod backoff;
 pub mod block;
 pub mod count;
 pub mod cursor;

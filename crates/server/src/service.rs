@@ -186,7 +186,7 @@ impl Service {
                     SnowflakeSource::new(name.clone(), chosen, store, self.clock, settings);
                 Source::Snowflake(Arc::new(source))
             }
-            kind => match Wide::new(name.clone(), kind.name(), now) {
+            kind => match Wide::new(name.clone(), kind, now) {
                 Some(wide) => Source::Wide(Arc::new(wide)),
                 None => return Ok(()),
             },

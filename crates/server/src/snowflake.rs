@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use ticketd_core::backoff::pause_us;
 use ticketd_core::count::Count;
 use ticketd_core::definition::{Kind, KindName};
 use ticketd_core::forecast::RateMeter;
 use ticketd_core::ids::{Ids, Range};
-use ticketd_core::limits::{BACKOFF_MAX_US, BACKOFF_MIN_US, ID_MIN};
+use ticketd_core::limits::ID_MIN;
 use ticketd_core::name::Name;
 use ticketd_core::snowflake::Snowflake;
 use ticketd_core::snowflake::clock::{ClockAhead, ClockGuard};
@@ -129,7 +130,7 @@ impl SnowflakeSource {
     ) -> Self {
         let random = uuid::Uuid::new_v4().as_u128();
         let holder = (random >> 64) as u64;
-        let ahead_ms = u64::try_from(settings.ahead_max.as_millis()).unwrap_or(u64::MAX);
+        let ahead_ms = millis(settings.ahead_max);
         let slot = |index: u32| Slot {
             generator: Generator::new(
                 chosen.layout,
@@ -231,7 +232,7 @@ impl SnowflakeSource {
         let latest = leases.latest.max(record.mark);
         // A sequence whose making was cut short knows nothing of the time.
         let known = if latest > ID_MIN { self.layout().time_of(latest) } else { self.clock.wall() };
-        let jump_ms = u64::try_from(self.settings.clock_jump_max.as_millis()).unwrap_or(u64::MAX);
+        let jump_ms = millis(self.settings.clock_jump_max);
         let mut state = self.state();
         state.leases = leases;
         state.guard = Some(ClockGuard::new(known, self.clock.now(), jump_ms));
@@ -390,9 +391,7 @@ impl SnowflakeSource {
     /// may be set right, and the store may come back; and less often the longer it takes.
     fn pause_for(&self, slot: &mut Slot, error: ServiceError) -> (Instant, ServiceError) {
         slot.failures_in_row = slot.failures_in_row.saturating_add(1);
-        let doublings = slot.failures_in_row.saturating_sub(1).min(16);
-        let pause = (BACKOFF_MIN_US << doublings).min(BACKOFF_MAX_US);
-        (self.clock.now().plus_micros(pause), error)
+        (self.clock.now().plus_micros(pause_us(slot.failures_in_row)), error)
     }
 
     /// Makes sure that no ID at or below `to` is issued any more, and believes a clock that says
@@ -409,8 +408,7 @@ impl SnowflakeSource {
             return Err(ServiceError::invalid(message));
         };
         let time = self.layout().time_of(parts.tick);
-        let ahead_ms = u64::try_from(self.settings.ahead_max.as_millis()).unwrap_or(u64::MAX);
-        if time > self.clock.wall().plus(ahead_ms) {
+        if time > self.clock.wall().plus(millis(self.settings.ahead_max)) {
             let days = time.since(self.clock.wall()) / 86_400_000;
             let message = format!(
                 "the clock has not come that far: nothing would be issued for {days} days; raise \
@@ -495,6 +493,10 @@ fn sooner(one: Option<Wait>, other: Wait) -> Wait {
             }
         }
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn late() -> ServiceError {

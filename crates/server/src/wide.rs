@@ -22,7 +22,7 @@ use crate::info::Info;
 #[derive(Debug)]
 pub struct Wide {
     name: Name,
-    kind: KindName,
+    kind: Kind,
     generator: Mutex<Generator>,
     issued: AtomicU64,
     rate: Mutex<RateMeter>,
@@ -37,12 +37,12 @@ enum Generator {
 
 impl Wide {
     /// A source of 128-bit IDs of `kind`; `None` if that is no such kind.
-    pub(crate) fn new(name: Name, kind: KindName, now: Instant) -> Option<Self> {
+    pub(crate) fn new(name: Name, kind: Kind, now: Instant) -> Option<Self> {
         let generator = match kind {
-            KindName::Uuid4 => Generator::Uuid4,
-            KindName::Uuid7 => Generator::Uuid7 { context: ContextV7::new(), last: 0 },
-            KindName::Ulid => Generator::Ulid { generator: ulid::Generator::new(), last: 0 },
-            KindName::Ticket | KindName::Stride | KindName::Snowflake => return None,
+            Kind::Uuid4 => Generator::Uuid4,
+            Kind::Uuid7 => Generator::Uuid7 { context: ContextV7::new(), last: 0 },
+            Kind::Ulid => Generator::Ulid { generator: ulid::Generator::new(), last: 0 },
+            Kind::Ticket | Kind::Stride(_) | Kind::Snowflake(_) => return None,
         };
         Some(Self {
             name,
@@ -60,7 +60,7 @@ impl Wide {
 
     /// Its kind.
     pub const fn kind(&self) -> KindName {
-        self.kind
+        self.kind.name()
     }
 
     /// IDs made since this server opened it.
@@ -73,12 +73,7 @@ impl Wide {
         let issued = self.issued();
         let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
         let per_second = rate.observe(now, issued);
-        let kind = match self.kind {
-            KindName::Uuid4 => Kind::Uuid4,
-            KindName::Uuid7 => Kind::Uuid7,
-            _ => Kind::Ulid,
-        };
-        Info { issued, per_second, ..Info::of_kind(self.name.clone(), kind) }
+        Info { issued, per_second, ..Info::of_kind(self.name.clone(), self.kind) }
     }
 
     /// Makes `n` IDs when the wall clock says `now`.
@@ -133,13 +128,13 @@ mod tests {
 
     const NOW: u64 = 1_790_000_000_123;
 
-    fn source(kind: KindName) -> Wide {
+    fn source(kind: Kind) -> Wide {
         Wide::new(Name::new("e").unwrap(), kind, Instant::default()).unwrap()
     }
 
     #[test]
     fn what_sorts_by_time_rises_within_a_millisecond_and_while_the_clock_goes_back() {
-        for kind in [KindName::Uuid7, KindName::Ulid] {
+        for kind in [Kind::Uuid7, Kind::Ulid] {
             let source = source(kind);
             let mut last = 0;
             for now in [NOW, NOW, NOW + 7, NOW - 3_600_000, 0, NOW + 6, NOW + 8] {
@@ -155,7 +150,7 @@ mod tests {
 
     #[test]
     fn uuids_say_their_version_and_variant() {
-        for (kind, version) in [(KindName::Uuid4, 4), (KindName::Uuid7, 7)] {
+        for (kind, version) in [(Kind::Uuid4, 4), (Kind::Uuid7, 7)] {
             for id in source(kind).take(UnixMillis(NOW), 100).unwrap() {
                 let uuid = Uuid::from_u128(id);
                 assert_eq!(uuid.get_version_num(), version);
@@ -166,13 +161,13 @@ mod tests {
 
     #[test]
     fn random_uuids_differ() {
-        let ids = source(KindName::Uuid4).take(UnixMillis(NOW), 10_000).unwrap();
+        let ids = source(Kind::Uuid4).take(UnixMillis(NOW), 10_000).unwrap();
         assert_eq!(ids.into_iter().collect::<HashSet<_>>().len(), 10_000);
     }
 
     #[test]
     fn a_ulid_whose_random_part_is_used_up_is_refused_until_the_next_millisecond() {
-        let source = source(KindName::Ulid);
+        let source = source(Kind::Ulid);
         let mut generator = ulid::Generator::new();
         // The largest random part: whatever comes next in this millisecond overflows.
         struct Ones;

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use super::*;
 use crate::count::Count;
 use crate::definition::{BlockLen, Kind};
-use crate::limits::{AUTO_BLOCK_LEN_MAX, AUTO_BLOCK_LEN_MIN, ID_MAX};
+use crate::limits::{AUTO_BLOCK_LEN_MAX, AUTO_BLOCK_LEN_MIN, BACKOFF_MIN_US, ID_MAX};
 
 const TIMEOUT_US: u64 = 1_000_000;
 

@@ -408,7 +408,7 @@ mod tests {
                     fields.push(Field { label: Label::new(label)?, width });
                 }
                 let epoch = UnixMillis(u64::from(epoch));
-                Layout::new(&fields, tick_ms, epoch, epoch.0 % 2 == 0).ok()
+                Layout::new(&fields, tick_ms, epoch, epoch.0.is_multiple_of(2)).ok()
             },
         )
     }
