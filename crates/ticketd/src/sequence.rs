@@ -80,7 +80,7 @@ enum SequenceCommand {
         #[arg(value_parser = Name::new)]
         name: Name,
 
-        /// The next ID is N + 1
+        /// The last ID to skip: of tickets, the next one is N + 1
         #[arg(long, value_name = "N", allow_hyphen_values = true,
               value_parser = clap::value_parser!(u64).range(1..=ID_MAX))]
         to: u64,
