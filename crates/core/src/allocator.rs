@@ -78,6 +78,8 @@ pub struct Allocator<R> {
     config: Config,
     life: Life,
     definition: Option<Definition>,
+    /// See [`Record::generation`].
+    generation: u32,
     holding: Holding,
     demand: Demand,
     queue: Queue<R>,
@@ -102,6 +104,7 @@ impl<R> Allocator<R> {
             config,
             life: Life::Opening,
             definition: None,
+            generation: 0,
             holding: Holding::new(cursor),
             demand: Demand::new(config.block_len, config.auto_min, config.auto_max),
             queue: Queue::new(),
@@ -251,6 +254,7 @@ impl<R> Allocator<R> {
             return;
         }
         self.definition = Some(record.definition);
+        self.generation = record.generation();
         let block_len = record.definition.block_len.unwrap_or(self.config.block_len);
         self.demand = Demand::new(block_len, self.config.auto_min, self.config.auto_max);
         self.holding.begin(&record);
@@ -280,7 +284,7 @@ impl<R> Allocator<R> {
             Block::new(block.end().saturating_sub(asked.len).max(1), block.end()).unwrap_or(block)
         } else if block.start() < self.holding.mark() || block.start() < asked.floor {
             let known = self.holding.mark().max(asked.floor);
-            self.break_down(state_lost(block.start(), known), out);
+            self.break_down(Failure::state_lost(block.start(), known), out);
             return;
         } else {
             block
@@ -312,7 +316,7 @@ impl<R> Allocator<R> {
         self.succeeded();
         let known = self.holding.mark().max(floor);
         if mark < known {
-            self.break_down(state_lost(mark, known), out);
+            self.break_down(Failure::state_lost(mark, known), out);
             return;
         }
         self.holding.raise(mark);
@@ -491,7 +495,9 @@ impl<R> Allocator<R> {
             let len = self.demand.reserve_len(now, self.holding.tally().issued, wanted);
             let spent = self.holding.spent();
             self.gathering.asked(now);
-            self.ask(Question::Reserve(Reserve { floor: self.holding.mark(), len, spent }), out);
+            let floor = self.holding.mark();
+            let wanted = Reserve { floor, len, spent, generation: self.generation };
+            self.ask(Question::Reserve(wanted), out);
         }
     }
 
@@ -583,15 +589,4 @@ impl<R> Allocator<R> {
     const fn is_mutant(&self, _: Mutant) -> bool {
         false
     }
-}
-
-/// What is said when the store's mark lies below one that it has confirmed before.
-fn state_lost(found: u64, known: u64) -> Failure {
-    Failure::new(
-        FailureKind::Corrupt,
-        alloc::format!(
-            "the store went back: it offers IDs from {found}, but had reserved all below {known}; \
-             restore its latest state, or raise the sequence to {known} or above, and restart"
-        ),
-    )
 }

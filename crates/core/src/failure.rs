@@ -35,6 +35,19 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// The store's mark, or what it offers, is `found` and lies below `known`, which it has
+    /// confirmed before.
+    pub(crate) fn state_lost(found: u64, known: u64) -> Self {
+        Self::new(
+            FailureKind::Corrupt,
+            alloc::format!(
+                "the store went back: it offers IDs from {found}, but had reserved all below \
+                 {known}; restore its latest state, or raise the sequence to {known} or above, and \
+                 restart"
+            ),
+        )
+    }
+
     /// A failure of `kind`, described by `message`.
     pub fn new(kind: FailureKind, message: impl Into<Arc<str>>) -> Self {
         Self { kind, message: message.into() }

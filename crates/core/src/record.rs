@@ -9,13 +9,13 @@ use alloc::vec::Vec;
 
 use crate::block::Block;
 use crate::definition::{BlockLen, Definition, Kind, KindName};
-use crate::limits::{ID_MAX, ID_MIN, MARK_MAX};
+use crate::limits::{ID_MIN, MARK_MAX};
 use crate::name::Name;
 use crate::snowflake::{CounterStart, Snowflake};
-use crate::stride::Seat;
+use crate::stride::{Member, Standing};
 
 /// What a store remembers of a sequence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Record {
     /// What its creator chose.
     pub definition: Definition,
@@ -25,6 +25,8 @@ pub struct Record {
     /// `mark`. It equals `mark` after a clean stop, so that `mark - spent` bounds what a crash
     /// burnt.
     pub spent: u64,
+    /// Of a stride sequence: where this member stands among the others.
+    pub member: Option<Member>,
 }
 
 /// What a reservation asks for.
@@ -36,6 +38,8 @@ pub struct Reserve {
     pub len: u64,
     /// Everything below it is issued or given up: see [`Record::spent`].
     pub spent: u64,
+    /// The number of the generation that whoever asks believes in, as [`Record::generation`].
+    pub generation: u32,
 }
 
 /// Unissued IDs that their only holder gives back at a clean stop: `[start, end)`, perhaps empty.
@@ -48,9 +52,18 @@ pub struct HandBack {
     pub end: u64,
 }
 
-/// The ID space is used up.
+/// Why there is no block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Exhausted;
+pub enum NoBlock {
+    /// The ID space is used up.
+    Exhausted,
+    /// The rest waits for a new generation of the stride sequence to open.
+    Capped,
+    /// The stride sequence is in another generation than whoever asks believes.
+    Fenced,
+    /// This member has left the stride sequence.
+    Left,
+}
 
 /// Bytes that are no record of the sequence they were stored under.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,38 +81,70 @@ pub enum DecodeError {
 impl Record {
     /// The record of a new sequence.
     pub const fn new(definition: Definition) -> Self {
-        Self { definition, mark: ID_MIN, spent: ID_MIN }
+        let member = match definition.kind {
+            Kind::Stride(seat) => Some(Member::first_of(seat)),
+            _ => None,
+        };
+        Self { definition, mark: ID_MIN, spent: ID_MIN, member }
+    }
+
+    /// The number of the generation that a stride sequence is in; 0 for other kinds.
+    pub fn generation(&self) -> u32 {
+        self.member.map_or(0, |member| member.number)
+    }
+
+    /// The ID at `position`; [`MARK_MAX`] if there is none.
+    pub fn id_of(&self, position: u64) -> u64 {
+        self.member.map_or(position, |member| member.generation.id_of(position))
+    }
+
+    /// The ID at `position`, if it is one of the generation that the sequence is in.
+    pub fn issued_id_of(&self, position: u64) -> Option<u64> {
+        let base = self.member.map_or(ID_MIN, |member| member.generation.base());
+        (position >= base).then(|| self.id_of(position))
     }
 
     /// The mark of this sequence when all of its IDs are reserved: for a stride sequence, which
     /// is reserved by position, one above the position of its last ID.
-    pub const fn mark_max(&self) -> u64 {
-        match self.definition.kind {
-            Kind::Stride(seat) => {
-                (ID_MAX - seat.offset() as u64) / seat.members() as u64 + ID_MIN + 1
-            }
-            _ => MARK_MAX,
-        }
+    pub fn mark_max(&self) -> u64 {
+        self.member.map_or(MARK_MAX, |member| member.generation.mark_max())
+    }
+
+    /// The mark beyond which nothing can be reserved now.
+    fn bound(&self) -> u64 {
+        self.member.map_or(MARK_MAX, |member| member.bound(self.mark))
     }
 
     /// Reserves a block of `asked.len` IDs at or above both the mark and `asked.floor`; shorter
-    /// where the ID space ends.
+    /// where the ID space, or what is agreed with other members, ends.
     ///
     /// # Errors
-    /// [`Exhausted`] if not a single ID is left; the record is unchanged.
-    pub fn reserve(&mut self, asked: Reserve) -> Result<Block, Exhausted> {
+    /// [`NoBlock`] says why there is not a single ID; the record is unchanged.
+    pub fn reserve(&mut self, asked: Reserve) -> Result<Block, NoBlock> {
+        if asked.generation != self.generation() {
+            return Err(NoBlock::Fenced);
+        }
         let start = self.mark.max(asked.floor);
-        let end = start.saturating_add(asked.len.max(1)).min(self.mark_max());
-        let block = Block::new(start, end).ok_or(Exhausted)?;
+        let end = start.saturating_add(asked.len.max(1)).min(self.bound());
+        let block = Block::new(start, end).ok_or_else(|| self.why_not(start))?;
         self.mark = block.end();
         self.spent = self.spent.max(asked.spent).min(self.mark);
         Ok(block)
     }
 
-    /// Raises the mark to at least `floor` (at most [`Record::mark_max`]) and returns it. Never lowers it.
-    /// What was held below a raised mark counts as given up.
+    fn why_not(&self, start: u64) -> NoBlock {
+        match self.member {
+            Some(member) if member.standing == Standing::Left => NoBlock::Left,
+            Some(member) if member.standing == Standing::Joining => NoBlock::Capped,
+            Some(member) if member.accepted.is_some() && start < self.mark_max() => NoBlock::Capped,
+            _ => NoBlock::Exhausted,
+        }
+    }
+
+    /// Raises the mark to at least `floor` (at most to where nothing can be reserved now) and
+    /// returns it. Never lowers it. What was held below a raised mark counts as given up.
     pub fn raise(&mut self, floor: u64) -> u64 {
-        let floor = floor.min(self.mark_max());
+        let floor = floor.min(self.bound());
         if floor > self.mark {
             self.mark = floor;
             self.spent = floor;
@@ -110,7 +155,9 @@ impl Record {
     /// Takes back the unissued end of what is reserved, if the mark is still where the holder left
     /// it; returns whether it was.
     pub fn hand_back(&mut self, unissued: HandBack) -> bool {
-        if self.mark != unissued.end || !(ID_MIN..=unissued.end).contains(&unissued.start) {
+        // What was reserved in an earlier generation would be other IDs in this one.
+        let lowest = self.member.map_or(ID_MIN, |member| member.generation.base());
+        if self.mark != unissued.end || !(lowest..=unissued.end).contains(&unissued.start) {
             return false;
         }
         self.mark = unissued.start;
@@ -159,11 +206,11 @@ impl Record {
 
     /// What its creator chose about its kind, as it is stored under `name` beside
     /// [`Record::encode`]: as text, then the CRC-32 of the name and that. `None` if the kind
-    /// leaves nothing to choose. It never changes.
+    /// leaves nothing to choose. It never changes, but for stride, where a resize changes it.
     pub fn encode_chosen(&self, name: &Name) -> Option<Vec<u8>> {
         let text = match &self.definition.kind {
             Kind::Ticket | Kind::Uuid4 | Kind::Uuid7 | Kind::Ulid => return None,
-            Kind::Stride(seat) => format!("{} {}", seat.members(), seat.offset()),
+            Kind::Stride(seat) => self.member.unwrap_or(Member::first_of(*seat)).encode(),
             Kind::Snowflake(chosen) => {
                 format!("{} {}", chosen.layout, chosen.counter_start.as_str())
             }
@@ -191,7 +238,7 @@ impl Record {
         let &[FORMAT, kind, 0, 0, ..] = bytes else {
             return Err(DecodeError::Unknown);
         };
-        let kind = decode_kind(name, kind, chosen)?;
+        let (kind, member) = decode_kind(name, kind, chosen)?;
         let block_len = match number(4) {
             BLOCK_LEN_OF_SERVER => None,
             BLOCK_LEN_AUTO => Some(BlockLen::Auto),
@@ -201,30 +248,39 @@ impl Record {
         if !(ID_MIN..=MARK_MAX).contains(&mark) || !(ID_MIN..=mark).contains(&spent) {
             return Err(DecodeError::Contradiction);
         }
-        Ok(Self { definition: Definition { kind, block_len }, mark, spent })
+        if member.is_some_and(|member| mark < member.generation.base()) {
+            return Err(DecodeError::Contradiction);
+        }
+        Ok(Self { definition: Definition { kind, block_len }, mark, spent, member })
     }
 }
 
-fn decode_kind(name: &Name, code: u8, chosen: Option<&[u8]>) -> Result<Kind, DecodeError> {
+fn decode_kind(
+    name: &Name,
+    code: u8,
+    chosen: Option<&[u8]>,
+) -> Result<(Kind, Option<Member>), DecodeError> {
     let kind = KindName::ALL.into_iter().find(|kind| *kind as u8 == code);
     let text = chosen.map(|bytes| decode_chosen(name, bytes)).transpose()?;
-    let words = text.and_then(|text| text.split_once(' '));
-    Ok(match (kind.ok_or(DecodeError::Unknown)?, words) {
+    let kind = match (kind.ok_or(DecodeError::Unknown)?, text) {
         (KindName::Ticket, None) => Kind::Ticket,
         (KindName::Uuid4, None) => Kind::Uuid4,
         (KindName::Uuid7, None) => Kind::Uuid7,
         (KindName::Ulid, None) => Kind::Ulid,
-        (KindName::Stride, Some((members, offset))) => {
-            let number = |text: &str| text.parse::<u32>().map_err(|_| DecodeError::Unknown);
-            let seat = Seat::new(number(members)?, number(offset)?);
-            Kind::Stride(seat.map_err(|_| DecodeError::Contradiction)?)
+        (KindName::Stride, Some(text)) => {
+            let member = Member::decode(text).ok_or(DecodeError::Unknown)?;
+            return Ok((Kind::Stride(member.generation.seat()), Some(member)));
         }
-        (KindName::Snowflake, Some((layout, counter_start))) => Kind::Snowflake(Snowflake {
-            layout: layout.parse().map_err(|_| DecodeError::Unknown)?,
-            counter_start: CounterStart::parse(counter_start).ok_or(DecodeError::Unknown)?,
-        }),
+        (KindName::Snowflake, Some(text)) => {
+            let (layout, counter_start) = text.split_once(' ').ok_or(DecodeError::Unknown)?;
+            Kind::Snowflake(Snowflake {
+                layout: layout.parse().map_err(|_| DecodeError::Unknown)?,
+                counter_start: CounterStart::parse(counter_start).ok_or(DecodeError::Unknown)?,
+            })
+        }
         _ => return Err(DecodeError::Contradiction),
-    })
+    };
+    Ok((kind, None))
 }
 
 fn decode_chosen<'a>(name: &Name, bytes: &'a [u8]) -> Result<&'a str, DecodeError> {
@@ -260,13 +316,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::limits::ID_MAX;
+    use crate::stride::Seat;
 
     fn record(mark: u64) -> Record {
         Record { mark, spent: ID_MIN, ..Record::new(Definition::default()) }
     }
 
     fn reserve(floor: u64, len: u64) -> Reserve {
-        Reserve { floor, len, spent: 1 }
+        Reserve { floor, len, spent: 1, generation: 0 }
     }
 
     #[test]
@@ -283,8 +341,8 @@ mod tests {
         let mut r = record(ID_MAX - 1);
         assert_eq!(r.reserve(reserve(1, 10)), Ok(Block::new(ID_MAX - 1, MARK_MAX).unwrap()));
         let full = r;
-        assert_eq!(r.reserve(reserve(1, 1)), Err(Exhausted));
-        assert_eq!(r.reserve(reserve(u64::MAX, u64::MAX)), Err(Exhausted));
+        assert_eq!(r.reserve(reserve(1, 1)), Err(NoBlock::Exhausted));
+        assert_eq!(r.reserve(reserve(u64::MAX, u64::MAX)), Err(NoBlock::Exhausted));
         assert_eq!(r, full);
     }
 
@@ -296,7 +354,11 @@ mod tests {
             r.raise(u64::MAX);
             let last = u128::from(offset) + u128::from(r.mark - 2) * u128::from(members);
             assert!(last <= u128::from(ID_MAX) && last + u128::from(members) > u128::from(ID_MAX));
-            assert_eq!(r.reserve(reserve(1, 1)), Err(Exhausted));
+            assert_eq!(
+                r.reserve(Reserve { generation: 1, ..reserve(1, 1) }),
+                Err(NoBlock::Exhausted)
+            );
+            assert_eq!(r.reserve(reserve(1, 1)), Err(NoBlock::Fenced));
         }
     }
 
@@ -381,7 +443,7 @@ mod tests {
             let name = Name::new("a/b").unwrap();
             let definition = Definition { kind: Kind::Ticket, block_len };
             let spent = mark.saturating_sub(below).max(ID_MIN);
-            let record = Record { definition, mark, spent };
+            let record = Record { mark, spent, ..Record::new(definition) };
             prop_assert_eq!(Record::decode(&name, &record.encode(&name), None), Ok(record));
         }
 

@@ -1,15 +1,20 @@
 //! Stride: the multi-master method. Member i of N counts i, i + N, i + 2N, and so on.
+//!
+//! How N changes while the members go on issuing is told in [`resize`].
 
 mod generation;
+mod member;
+pub mod resize;
 
 use core::fmt;
 
 use crate::limits::MEMBERS_MAX;
 
 pub use generation::Generation;
+pub use member::{Accepted, Member, Opened, PlanId, Standing};
 
 /// A place among members: which of how many.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seat {
     members: u32,
     offset: u32,

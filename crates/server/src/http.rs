@@ -11,6 +11,7 @@ mod probes;
 mod problem;
 mod request;
 mod sequences;
+mod stride;
 mod wire;
 
 use std::sync::Arc;
@@ -69,6 +70,7 @@ fn routes() -> OpenApiRouter<Arc<HttpContext>> {
         .routes(routes!(probes::openapi))
         .routes(routes!(sequences::list))
         .route("/v1/sequences/{*rest}", any(sequences::dispatch))
+        .route("/v1/stride/{*rest}", any(stride::dispatch))
 }
 
 /// What every answer gets: an error is counted, and nobody keeps a copy, since an ID that comes

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use ticketd_core::allocator::Observation;
-use ticketd_core::definition::{BlockLen, Definition, Kind};
+use ticketd_core::definition::{BlockLen, Kind};
 use ticketd_core::forecast;
 use ticketd_core::limits::ID_MIN;
 use ticketd_core::name::Name;
 use ticketd_core::record::Record;
-use ticketd_core::stride::Generation;
 
 use crate::snowflake::SnowflakeSeen;
 
@@ -50,16 +49,15 @@ impl Info {
     /// A sequence of blocks that is open.
     pub(crate) fn of_blocks(
         name: Name,
-        definition: &Definition,
+        record: &Record,
         seen: Observation,
         per_second: f64,
     ) -> Self {
-        let left = Record::new(*definition).mark_max() - seen.next;
-        let id = |position| id_of(&definition.kind, position);
+        let left = record.mark_max().saturating_sub(seen.next);
         let blocks = BlocksInfo {
             block_len: seen.block_len,
-            last: seen.last.map(id),
-            mark: id(seen.mark),
+            last: seen.last.and_then(|position| record.issued_id_of(position)),
+            mark: record.id_of(seen.mark),
             left,
             open: Some(seen),
         };
@@ -68,7 +66,7 @@ impl Info {
             per_second,
             lasts: forecast::lasts(left, per_second),
             blocks: Some(blocks),
-            ..Self::of_kind(name, definition.kind)
+            ..Self::of_kind(name, record.definition.kind)
         }
     }
 
@@ -78,9 +76,9 @@ impl Info {
         let clean = record.unaccounted() == 0 && record.mark > ID_MIN;
         let blocks = BlocksInfo {
             block_len: record.definition.block_len.unwrap_or(default),
-            last: clean.then(|| id_of(&kind, record.mark - 1)),
-            mark: id_of(&kind, record.mark),
-            left: record.mark_max() - record.mark,
+            last: if clean { record.issued_id_of(record.mark - 1) } else { None },
+            mark: record.id_of(record.mark),
+            left: record.mark_max().saturating_sub(record.mark),
             open: None,
         };
         let blocks = kind.name().has_blocks().then_some(blocks);
@@ -90,13 +88,5 @@ impl Info {
     /// A sequence of which no more is known than what it is.
     pub(crate) fn of_kind(name: Name, kind: Kind) -> Self {
         Self { name, kind, issued: 0, per_second: 0.0, lasts: None, blocks: None, snowflake: None }
-    }
-}
-
-/// The ID at `position`; the first one beyond the ID space if there is none.
-pub(crate) fn id_of(kind: &Kind, position: u64) -> u64 {
-    match kind {
-        Kind::Stride(seat) => Generation::first_of(*seat).id_of(position),
-        _ => position,
     }
 }

@@ -166,6 +166,7 @@ fn event_of(request: Request) -> Event<Reply> {
         Request::Raise { reply, floor, deadline } => {
             Event::Raise { request: reply, floor, deadline }
         }
+        Request::Close => Event::Stop,
     }
 }
 

@@ -7,12 +7,11 @@ use ticketd_core::allocator::{Allocator, Config, Refusal};
 use ticketd_core::block::Block;
 use ticketd_core::count::Count;
 use ticketd_core::cursor::{Cursor, Taken};
-use ticketd_core::definition::{Kind, KindName};
+use ticketd_core::definition::KindName;
 use ticketd_core::forecast::RateMeter;
 use ticketd_core::ids::Range;
 use ticketd_core::name::Name;
 use ticketd_core::record::Record;
-use ticketd_core::stride::Generation;
 use ticketd_core::time::Instant;
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -38,17 +37,18 @@ impl Reply {
 /// What is asked of the owner.
 #[derive(Debug)]
 pub(crate) enum Request {
-    Ids { reply: Reply, count: Count, deadline: Instant },
-    Raise { reply: Reply, floor: u64, deadline: Instant },
-}
-
-/// How the positions that the allocator reserves become IDs.
-#[derive(Debug)]
-enum Numbering {
-    /// They are the same: tickets.
-    Plain,
-    /// Every n-th integer.
-    Stride(Generation),
+    Ids {
+        reply: Reply,
+        count: Count,
+        deadline: Instant,
+    },
+    Raise {
+        reply: Reply,
+        floor: u64,
+        deadline: Instant,
+    },
+    /// Hand back what is left, and end.
+    Close,
 }
 
 /// A named source of IDs that is open on this server.
@@ -61,8 +61,9 @@ pub struct Sequence {
     pub(crate) low_water: Notify,
     /// Locked by the owner for each event, and by those who observe; never across an await.
     allocator: Mutex<Allocator<Reply>>,
-    /// How positions become IDs: known before anything can be taken.
-    numbering: OnceLock<Numbering>,
+    /// As it was when the sequence was opened: says how positions become IDs, which is known
+    /// before anything can be taken.
+    record: OnceLock<Record>,
     rate: Mutex<RateMeter>,
 }
 
@@ -91,7 +92,7 @@ impl Sequence {
             requests,
             low_water: Notify::new(),
             allocator: Mutex::new(Allocator::new(config, cursor)),
-            numbering: OnceLock::new(),
+            record: OnceLock::new(),
             rate: Mutex::new(RateMeter::new(now, 0)),
         };
         (sequence, received)
@@ -104,20 +105,14 @@ impl Sequence {
 
     /// The kind of its IDs, once its record has been read.
     pub fn kind(&self) -> Option<KindName> {
-        self.numbering.get().map(|numbering| match numbering {
-            Numbering::Plain => KindName::Ticket,
-            Numbering::Stride(_) => KindName::Stride,
-        })
+        self.record.get().map(|record| record.definition.kind.name())
     }
 
     /// Owner only. Takes note of the record, before the allocator does.
     pub(crate) fn opened(&self, record: &Record) {
-        let numbering = match record.definition.kind {
-            Kind::Stride(seat) => Numbering::Stride(Generation::first_of(seat)),
-            _ => Numbering::Plain,
-        };
-        // It is read again when the first attempt was of unknown outcome; a kind never changes.
-        self.numbering.get_or_init(|| numbering);
+        // It is read again when the first attempt was of unknown outcome. A kind never changes, and
+        // neither does a generation while the sequence is open.
+        self.record.get_or_init(|| *record);
     }
 
     /// The hot path: takes `n` IDs that are evenly apart from memory, or nothing.
@@ -141,10 +136,10 @@ impl Sequence {
 
     /// The IDs that the positions of `block` stand for.
     fn ids_of(&self, block: Block) -> Range {
-        match self.numbering.get() {
-            Some(Numbering::Plain) => block.into(),
-            Some(Numbering::Stride(generation)) => generation.ids_of(block),
-            None => unreachable!("nothing is issued before the record has been read"),
+        let record = self.record.get().expect("nothing is issued before the record has been read");
+        match &record.member {
+            None => block.into(),
+            Some(member) => member.generation.ids_of(block),
         }
     }
 
@@ -162,6 +157,13 @@ impl Sequence {
     pub(crate) async fn raise(&self, floor: u64, deadline: Instant) -> Result<(), NoAnswer> {
         let (reply, answer) = oneshot::channel();
         self.ask(Request::Raise { reply: Reply::Raise(reply), floor, deadline }, answer).await
+    }
+
+    /// Hands back what is left and ends the owner; returns when that is done.
+    pub(crate) async fn close(&self) {
+        // Whoever has ended already needs not be told.
+        drop(self.requests.send(Request::Close).await);
+        self.requests.closed().await;
     }
 
     async fn ask<T>(
@@ -184,6 +186,7 @@ impl Sequence {
         let seen = self.allocator().observe();
         let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
         let per_second = rate.observe(now, seen.tally.issued);
-        Some(Info::of_blocks(self.name.clone(), &seen.definition?, seen, per_second))
+        seen.definition?;
+        Some(Info::of_blocks(self.name.clone(), self.record.get()?, seen, per_second))
     }
 }

@@ -1,5 +1,7 @@
 //! The service: what every protocol calls, and nothing that any protocol knows.
 
+mod resize;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -12,14 +14,13 @@ use ticketd_core::limits::{AUTO_BLOCK_LEN_MAX, AUTO_BLOCK_LEN_MIN, ID_MAX, ID_MI
 use ticketd_core::name::Name;
 use ticketd_core::record::Record;
 use ticketd_core::snowflake::layout::{Layout, OutOfTime};
-use ticketd_core::stride::Generation;
 use ticketd_core::time::{Instant, UnixMillis};
 use ticketd_store::{Sizes, Store};
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::Clock;
 use crate::error::{ErrorKind, ServiceError};
-use crate::info::{self, Info};
+use crate::info::Info;
 use crate::limits::{
     LIST_PAGE_MAX, OWNER_QUEUE_LEN, RATE_INTERVAL_SECONDS, SEQUENCES_MAX, WIDE_IDS_PER_TURN,
 };
@@ -79,6 +80,8 @@ pub struct Service {
     /// Every owner task holds a clone of the sender: when all are gone, the receiver hears of it.
     alive: Mutex<Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>>,
     times: Arc<StoreTimes>,
+    /// Written by a step of a resize, read by a raise: a floor is worked out for one generation.
+    steps: tokio::sync::RwLock<()>,
 }
 
 impl std::fmt::Debug for Service {
@@ -99,6 +102,7 @@ impl Service {
             stopping: watch::Sender::new(false),
             alive: Mutex::new(Some(mpsc::channel(1))),
             times: Arc::default(),
+            steps: tokio::sync::RwLock::default(),
         })
     }
 
@@ -256,6 +260,7 @@ impl Service {
                 },
                 Source::Snowflake(source) => return source.next(count, deadline).await,
                 Source::Wide(wide) => return self.next_wide(&wide, count).await,
+                Source::Changing(changing) => self.wait_for(&changing, deadline).await?,
             }
         }
     }
@@ -269,6 +274,8 @@ impl Service {
     ) -> Result<(), ServiceError> {
         match no_answer {
             NoAnswer::Refused(Refusal::OtherKind(record)) => self.open_other_kind(name, &record),
+            // It is closed for a moment, and not with the server.
+            NoAnswer::Refused(Refusal::Stopping) => self.check_reopening(deadline).await,
             NoAnswer::Refused(refusal) => Err(refusal.into()),
             NoAnswer::Closed => self.check_reopening(deadline).await,
         }
@@ -299,29 +306,28 @@ impl Service {
             return Err(ServiceError::invalid(format!("an ID is at most {ID_MAX}, not {to}")));
         }
         let deadline = self.deadline();
+        let _no_step = self.steps.read().await;
         let record = self.clock.within(deadline, self.store.read(name)).await;
         let record = record.ok_or(Refusal::Late(None))??;
-        let kind = record.map_or(Kind::Ticket, |record| record.definition.kind);
-        let floor = match kind {
-            Kind::Stride(seat) => Generation::first_of(seat).position_at_or_above(to + 1),
-            _ => to + 1,
-        };
+        let record = record.unwrap_or(Record::new(Definition::default()));
+        let floor = resize::floor_above(&record, to)?;
         loop {
             let no_answer = match self.open(name)? {
                 Source::Blocks(sequence) => match sequence.raise(floor, deadline).await {
-                    Ok(()) => return Ok(Some(info::id_of(&kind, floor)).filter(|id| *id <= ID_MAX)),
+                    Ok(()) => return Ok(Some(record.id_of(floor)).filter(|id| *id <= ID_MAX)),
                     Err(NoAnswer::Refused(Refusal::Lowering { next })) => {
-                        let next = info::id_of(&kind, next);
+                        let next = record.id_of(next);
                         return Err(Refusal::Lowering { next }.into());
                     }
                     Err(no_answer) => no_answer,
                 },
                 Source::Snowflake(source) => return source.raise(to, deadline).await,
                 Source::Wide(_) => {
-                    let kind = kind.name().as_str();
+                    let kind = record.definition.kind.name().as_str();
                     let message = format!("a {kind} sequence does not count, so nothing is raised");
                     return Err(ServiceError::invalid(message));
                 }
+                Source::Changing(_) => unreachable!("a raise keeps steps out"),
             };
             self.try_otherwise(name, no_answer, deadline).await?;
         }
@@ -404,6 +410,7 @@ impl Service {
             Source::Blocks(sequence) => sequence.info(now),
             Source::Snowflake(source) => Some(source.info(now)),
             Source::Wide(wide) => Some(wide.info(now)),
+            Source::Changing(_) => None,
         }
     }
 
@@ -479,7 +486,7 @@ impl Service {
         let sequences = self.sequences.read().unwrap_or_else(PoisonError::into_inner);
         let of_kind = |source: &Source| match source {
             Source::Snowflake(source) => Some(Arc::clone(source)),
-            Source::Blocks(_) | Source::Wide(_) => None,
+            Source::Blocks(_) | Source::Wide(_) | Source::Changing(_) => None,
         };
         sequences.values().filter_map(of_kind).collect()
     }

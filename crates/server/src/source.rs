@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use ticketd_core::definition::KindName;
 use ticketd_core::ids::{Ids, Range};
+use ticketd_core::name::Name;
+use tokio::sync::watch;
 
 use crate::sequence::Sequence;
 use crate::snowflake::SnowflakeSource;
@@ -18,6 +20,16 @@ pub enum Source {
     Snowflake(Arc<SnowflakeSource>),
     /// UUIDs and ULIDs.
     Wide(Arc<Wide>),
+    /// A step of a resize is being taken: it can be opened again in a moment.
+    Changing(Arc<Changing>),
+}
+
+/// A sequence that is closed for a moment.
+#[derive(Debug)]
+pub struct Changing {
+    pub(crate) name: Name,
+    /// Its sender is gone when the moment is over.
+    pub(crate) over: watch::Receiver<()>,
 }
 
 /// What was issued to one request.
@@ -36,6 +48,7 @@ impl Source {
             Self::Blocks(sequence) => sequence.name().as_str(),
             Self::Snowflake(source) => source.name().as_str(),
             Self::Wide(wide) => wide.name().as_str(),
+            Self::Changing(changing) => changing.name.as_str(),
         }
     }
 
@@ -43,7 +56,7 @@ impl Source {
     pub fn take(&self, n: u64) -> Option<Range> {
         match self {
             Self::Blocks(sequence) => sequence.take(n),
-            Self::Snowflake(_) | Self::Wide(_) => None,
+            Self::Snowflake(_) | Self::Wide(_) | Self::Changing(_) => None,
         }
     }
 
@@ -53,7 +66,7 @@ impl Source {
         match self {
             Self::Blocks(sequence) => sequence.take_up_to(n),
             Self::Snowflake(source) => source.take_up_to(n),
-            Self::Wide(_) => None,
+            Self::Wide(_) | Self::Changing(_) => None,
         }
     }
 }

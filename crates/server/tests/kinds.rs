@@ -20,6 +20,7 @@ use ticketd_core::snowflake::layout::Layout;
 use ticketd_core::snowflake::lease::{LeaseAsk, Leased, Leases, NoLease, Release};
 use ticketd_core::snowflake::{CounterStart, Snowflake, preset};
 use ticketd_core::stride::Seat;
+use ticketd_core::stride::resize::{NotTaken, Step};
 use ticketd_server::clock::Clock;
 use ticketd_server::error::ErrorKind;
 use ticketd_server::service::{Service, ServiceSettings};
@@ -98,6 +99,10 @@ impl Store for Away {
 
     fn leases(&self, name: &Name, tick: u64) -> Answer<'_, Leases> {
         self.memory.leases(name, tick)
+    }
+
+    fn resize(&self, name: &Name, step: Step) -> Answer<'_, Result<Record, NotTaken>> {
+        self.memory.resize(name, step)
     }
 
     fn sizes(&self) -> Sizes {

@@ -14,6 +14,8 @@ use ticketd_core::name::Name;
 use ticketd_core::record::{HandBack, Record, Reserve};
 use ticketd_core::snowflake::lease::{LeaseAsk, Leased, NoLease, Release};
 use ticketd_core::snowflake::{CounterStart, Snowflake};
+use ticketd_core::stride::resize::{NotTaken, Step};
+use ticketd_core::stride::{Accepted, PlanId, Seat};
 
 use crate::contract::Store;
 use crate::error::StoreError;
@@ -74,6 +76,8 @@ cases![
     only_who_leased_last_releases,
     askers_at_once_get_disjoint_windows,
     a_lease_needs_a_sequence,
+    a_resize_is_taken_whole_and_remembered,
+    who_believes_in_another_generation_reserves_nothing,
 ];
 
 /// Says which case was running when it panicked.
@@ -93,7 +97,7 @@ fn name(text: &str) -> Name {
 }
 
 fn ask(floor: u64, len: u64) -> Reserve {
-    Reserve { floor, len, spent: ID_MIN }
+    Reserve { floor, len, spent: ID_MIN, generation: 0 }
 }
 
 async fn made(store: &impl Store, text: &str) -> Name {
@@ -184,7 +188,7 @@ async fn the_mark_is_the_end_of_the_last_block<S: Store>(store: Arc<S>, nature: 
             Nature::Retried => assert!(mark >= block.end()),
         }
     }
-    let asked = Reserve { floor: 1, len: 1, spent: 50 };
+    let asked = Reserve { floor: 1, len: 1, spent: 50, generation: 0 };
     let block = ok("reserve", store.reserve(&name, asked).await);
     let record = record_of(&*store, &name).await;
     assert!(record.spent <= 50.max(block.end()) && record.spent <= record.mark);
@@ -494,4 +498,51 @@ async fn a_lease_needs_a_sequence<S: Store>(store: Arc<S>, _: Nature) {
     assert_eq!(none.map_err(|error| error.kind), Err(FailureKind::NotFound));
     let none = store.leases(&name("e"), 1).await.map(drop);
     assert_eq!(none.map_err(|error| error.kind), Err(FailureKind::NotFound));
+}
+
+/// Two members become three; this is the first.
+fn stride_steps() -> [Step; 2] {
+    let plan = PlanId { attempt: 1, digest: 7 };
+    let seat = Seat::new(3, 1).ok();
+    let accepted = Accepted { plan, generation: 1, seat, cap: 100 };
+    [Step::Accept { accepted, joins: false }, Step::Open { plan, floor: 200 }]
+}
+
+async fn stride<S: Store>(store: &S) {
+    let seat = Seat::new(2, 1).expect("there is such a seat");
+    let definition = Definition { kind: Kind::Stride(seat), block_len: None };
+    store.create(&name("s"), definition).await.expect("it is made");
+}
+
+async fn a_resize_is_taken_whole_and_remembered<S: Store>(store: Arc<S>, _: Nature) {
+    stride(&*store).await;
+    for step in stride_steps() {
+        for _ in 0..2 {
+            let taken = store.resize(&name("s"), step).await.expect("it is answered");
+            let taken = taken.expect("the step is taken, and taken again");
+            let read = store.read(&name("s")).await.expect("it is read");
+            assert_eq!(read, Some(taken));
+        }
+    }
+    let record = store.read(&name("s")).await.expect("it is read").expect("it is there");
+    assert_eq!((record.generation(), record.id_of(record.mark)), (2, 202));
+    let none = store.resize(&name("other"), stride_steps()[1]).await.expect("it is answered");
+    assert_eq!(none, Err(NotTaken::Missing));
+    assert_eq!(store.read(&name("other")).await.expect("it is read"), None);
+}
+
+async fn who_believes_in_another_generation_reserves_nothing<S: Store>(store: Arc<S>, _: Nature) {
+    stride(&*store).await;
+    let asked = |generation| Reserve { generation, ..ask(1, 10) };
+    let block = store.reserve(&name("s"), asked(1)).await.expect("there are IDs");
+    for step in stride_steps() {
+        let taken = store.resize(&name("s"), step).await.expect("it is answered");
+        assert!(taken.is_ok());
+    }
+    let fenced = store.reserve(&name("s"), asked(1)).await;
+    assert_eq!(kind_of("reserve", fenced), FailureKind::Fenced);
+    let stale = HandBack { start: block.start(), end: block.end() };
+    assert!(!ok("hand_back", store.hand_back(&name("s"), stale).await));
+    let next = store.reserve(&name("s"), asked(2)).await.expect("there are IDs");
+    assert!(next.start() >= block.end());
 }

@@ -8,6 +8,7 @@ use ticketd_core::definition::Definition;
 use ticketd_core::name::Name;
 use ticketd_core::record::{HandBack, Record, Reserve};
 use ticketd_core::snowflake::lease::{LeaseAsk, Leased, Leases, NoLease, Release};
+use ticketd_core::stride::resize::{NotTaken, Step};
 
 use crate::error::StoreError;
 
@@ -55,7 +56,9 @@ pub trait Store: Send + Sync + 'static {
     /// Reserves a block: at least one ID, at most `asked.len`, at or above both the mark and
     /// `asked.floor`; the mark is its end from then on.
     ///
-    /// Fails with `Exhausted` if no ID is left there, `NotFound` if there is no such sequence.
+    /// Fails with `Exhausted` if no ID is left there, `NotFound` if there is no such sequence. Of a
+    /// stride sequence also with `Unavailable` while a resize keeps the rest back, `Invalid` if this
+    /// member has left, and `Fenced` if `asked.generation` is not the one that it is in.
     fn reserve(&self, name: &Name, asked: Reserve) -> Answer<'_, Block>;
 
     /// Raises the mark to at least `floor` and returns it.
@@ -87,6 +90,11 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// Fails with `NotFound` if there is no such sequence.
     fn leases(&self, name: &Name, tick: u64) -> Answer<'_, Leases>;
+
+    /// Takes a step of a resize of the stride sequence `name`, as
+    /// [`resize::take`](ticketd_core::stride::resize::take) works it out: durable before `Ok`.
+    /// Returns the record as it is then.
+    fn resize(&self, name: &Name, step: Step) -> Answer<'_, Result<Record, NotTaken>>;
 
     /// How much work the store has done.
     fn sizes(&self) -> Sizes;
@@ -135,6 +143,10 @@ impl<S: Store> Store for std::sync::Arc<S> {
 
     fn leases(&self, name: &Name, tick: u64) -> Answer<'_, Leases> {
         (**self).leases(name, tick)
+    }
+
+    fn resize(&self, name: &Name, step: Step) -> Answer<'_, Result<Record, NotTaken>> {
+        (**self).resize(name, step)
     }
 
     fn sizes(&self) -> Sizes {

@@ -29,6 +29,7 @@ use ticketd_core::failure::{Failure, FailureKind};
 use ticketd_core::name::Name;
 use ticketd_core::record::{HandBack, Record, Reserve};
 use ticketd_core::snowflake::lease::{self, LeaseAsk, Leased, Leases, NoLease, Release};
+use ticketd_core::stride::resize::{NotTaken, Step};
 use tokio::sync::oneshot;
 
 use crate::contract::{Answer, Sizes, Store};
@@ -195,6 +196,10 @@ impl Store for Embedded {
 
     fn release(&self, name: &Name, unspent: Release) -> Answer<'_, bool> {
         self.ask(|reply| Op::Release(name.clone(), unspent, reply))
+    }
+
+    fn resize(&self, name: &Name, step: Step) -> Answer<'_, Result<Record, NotTaken>> {
+        self.ask(|reply| Op::Resize(name.clone(), step, reply))
     }
 
     fn leases(&self, name: &Name, tick: u64) -> Answer<'_, Leases> {

@@ -4,6 +4,7 @@ use std::error::Error;
 
 use ticketd_core::failure::{Failure, FailureKind};
 use ticketd_core::name::Name;
+use ticketd_core::record::NoBlock;
 
 /// A failure of a store: a kind to act on, a message for people, and what caused it.
 #[derive(Debug, thiserror::Error)]
@@ -39,9 +40,26 @@ impl StoreError {
         Self::new(FailureKind::NotFound, format!("there is no sequence {name}"))
     }
 
-    /// Every ID of the sequence `name` is reserved.
-    pub fn exhausted(name: &Name) -> Self {
-        Self::new(FailureKind::Exhausted, format!("every ID is reserved in sequence {name}"))
+    /// There is no block to reserve in the sequence `name`, and why.
+    pub fn no_block(name: &Name, why: NoBlock) -> Self {
+        let (kind, message) = match why {
+            NoBlock::Exhausted => {
+                (FailureKind::Exhausted, format!("every ID is reserved in sequence {name}"))
+            }
+            NoBlock::Capped => (
+                FailureKind::Unavailable,
+                format!("a resize keeps the next IDs back: finish or abandon it, of {name}"),
+            ),
+            NoBlock::Fenced => (
+                FailureKind::Fenced,
+                format!("another generation has opened: restart ticketd, for {name}"),
+            ),
+            NoBlock::Left => (
+                FailureKind::Invalid,
+                format!("this member has left: ask another member of {name}"),
+            ),
+        };
+        Self::new(kind, message)
     }
 
     /// The message and its causes in one line, as the core passes them on.

@@ -14,6 +14,7 @@ use ticketd_core::failure::FailureKind;
 use ticketd_core::name::Name;
 use ticketd_core::record::{HandBack, Record, Reserve};
 use ticketd_core::snowflake::lease::{LeaseAsk, Leased, Leases, NoLease, Release};
+use ticketd_core::stride::resize::{NotTaken, Step};
 
 use crate::contract::{Answer, Sizes, Store};
 use crate::error::StoreError;
@@ -182,6 +183,11 @@ impl<S: Store> Store for Liar<S> {
         self.tell(move |store| Box::pin(async move { store.leases(&name, tick).await }))
     }
 
+    fn resize(&self, name: &Name, step: Step) -> Answer<'_, Result<Record, NotTaken>> {
+        let name = name.clone();
+        self.tell(move |store| Box::pin(async move { store.resize(&name, step).await }))
+    }
+
     fn sizes(&self) -> Sizes {
         self.inner.sizes()
     }
@@ -326,6 +332,11 @@ impl<S: Store> Store for Patient<S> {
     fn leases(&self, name: &Name, tick: u64) -> Answer<'_, Leases> {
         let name = name.clone();
         Box::pin(async move { self.until_answered(|store| store.leases(&name, tick)).await })
+    }
+
+    fn resize(&self, name: &Name, step: Step) -> Answer<'_, Result<Record, NotTaken>> {
+        let name = name.clone();
+        Box::pin(async move { self.until_answered(|store| store.resize(&name, step)).await })
     }
 
     fn sizes(&self) -> Sizes {

@@ -9,6 +9,7 @@ use ticketd_core::definition::Definition;
 use ticketd_core::name::Name;
 use ticketd_core::record::{HandBack, Record, Reserve};
 use ticketd_core::snowflake::lease::{self, LeaseAsk, Leased, Leases, NoLease, Release, Workers};
+use ticketd_core::stride::resize::{self, NotTaken, Step};
 
 use crate::contract::{Answer, Sizes, Store};
 use crate::error::StoreError;
@@ -76,11 +77,9 @@ impl Store for Memory {
     }
 
     fn reserve(&self, name: &Name, asked: Reserve) -> Answer<'_, Block> {
-        ready(
-            self.change(name, |record| {
-                record.reserve(asked).map_err(|_| StoreError::exhausted(name))
-            }),
-        )
+        ready(self.change(name, |record| {
+            record.reserve(asked).map_err(|why| StoreError::no_block(name, why))
+        }))
     }
 
     fn raise(&self, name: &Name, floor: u64) -> Answer<'_, u64> {
@@ -101,6 +100,17 @@ impl Store for Memory {
 
     fn leases(&self, name: &Name, tick: u64) -> Answer<'_, Leases> {
         ready(self.with_workers(name, |_, workers| lease::leases(workers, tick)))
+    }
+
+    fn resize(&self, name: &Name, step: Step) -> Answer<'_, Result<Record, NotTaken>> {
+        let mut records = self.records();
+        let mut record = records.get(name).copied();
+        let taken = resize::take(&mut record, step);
+        ready(Ok(taken.and_then(|()| {
+            let record = record.ok_or(NotTaken::Missing)?;
+            records.insert(name.clone(), record);
+            Ok(record)
+        })))
     }
 
     fn sizes(&self) -> Sizes {

@@ -11,6 +11,7 @@ use ticketd_core::definition::Definition;
 use ticketd_core::name::Name;
 use ticketd_core::record::{HandBack, Record, Reserve};
 use ticketd_core::snowflake::lease::{LeaseAsk, Leased, Leases, NoLease, Release};
+use ticketd_core::stride::resize::{NotTaken, Step};
 use ticketd_store::conformance::{CASES, Nature, run_all};
 use ticketd_store::liar::{Liar, Patient};
 use ticketd_store::{Answer, Embedded, Memory, Sizes, Store, StoreError};
@@ -63,6 +64,10 @@ impl Store for InTempDir {
 
     fn leases(&self, name: &Name, tick: u64) -> Answer<'_, Leases> {
         self.store.leases(name, tick)
+    }
+
+    fn resize(&self, name: &Name, step: Step) -> Answer<'_, Result<Record, NotTaken>> {
+        self.store.resize(name, step)
     }
 
     fn sizes(&self) -> Sizes {
@@ -178,6 +183,10 @@ impl Store for Forgetful {
 
     fn leases(&self, name: &Name, tick: u64) -> Answer<'_, Leases> {
         self.0.leases(name, tick)
+    }
+
+    fn resize(&self, name: &Name, step: Step) -> Answer<'_, Result<Record, NotTaken>> {
+        self.0.resize(name, step)
     }
 
     fn sizes(&self) -> Sizes {

@@ -353,7 +353,7 @@ fn calls_that_wait_together_share_a_commit() {
     let mut promises = Promises::default();
     wait(promises.step(&store, 0, Step::Create)).unwrap();
     let before = store.sizes();
-    let asked = ticketd_core::record::Reserve { floor: 1, len: 3, spent: 1 };
+    let asked = ticketd_core::record::Reserve { floor: 1, len: 3, spent: 1, generation: 0 };
     let name = support::checker::name(0);
     let calls: Vec<_> = (0..1000).map(|_| store.reserve(&name, asked)).collect();
     wait(async {

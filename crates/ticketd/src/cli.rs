@@ -10,6 +10,7 @@ use crate::packaging::{CompletionsArgs, ManArgs};
 use crate::sequence::SequenceArgs;
 use crate::serve::ServeArgs;
 use crate::simulate::SimulateArgs;
+use crate::stride::StrideArgs;
 
 /// A ticket server: unique IDs for many processes, durable before they are answered.
 #[derive(Debug, Parser)]
@@ -38,6 +39,10 @@ pub enum Command {
     /// Show and change the sequences of a running server
     #[command(after_help = SEQUENCE_EXAMPLES, arg_required_else_help = true)]
     Sequence(SequenceArgs),
+
+    /// Change the members of a stride sequence while they go on issuing
+    #[command(after_help = STRIDE_EXAMPLES, arg_required_else_help = true)]
+    Stride(StrideArgs),
 
     /// Let live agents ask for IDs all at once, and check every one
     #[command(after_help = SIMULATE_EXAMPLES)]
@@ -81,6 +86,13 @@ Examples:
   ticketd sequence create orders --kind stride --members 3 --offset 1
   ticketd sequence create traces --kind uuid7
   ticketd sequence raise notes --to 5000   # the next ID is 5001";
+
+const STRIDE_EXAMPLES: &str = "\
+Examples:
+  ticketd stride resize orders --members a:7118,b:7118,c:7118 --dry-run
+  ticketd stride resize orders --members a:7118,b:7118,c:7118,d:7118,e:7118
+  ticketd stride resize orders --members a:7118,b:7118 --leaving c:7118,d:7118,e:7118
+  ticketd stride resize orders --members a:7118,b:7118 --leaving c:7118,d:7118,e:7118 --abandon";
 
 const SIMULATE_EXAMPLES: &str = "\
 Without a flag: four agents, two for notes and two for tasks, over unbuffered channels, a line for \

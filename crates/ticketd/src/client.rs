@@ -2,6 +2,7 @@
 
 mod http;
 mod probe;
+mod stride;
 
 use std::fmt::Display;
 

@@ -19,6 +19,7 @@ mod settings;
 mod signals;
 mod simulate;
 mod store_url;
+mod stride;
 mod table;
 
 use std::io::Write;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Next(args) => next::run(&args),
         Command::Sequence(args) => sequence::run(&args),
+        Command::Stride(args) => stride::run(&args),
         Command::Simulate(args) => simulate::run(args),
         Command::Explore(args) => explore::run(&args),
         Command::Completions(args) => packaging::completions(&args),

@@ -16,6 +16,7 @@ pub struct AttemptId(pub(super) u64);
 
 /// What happened, told by the shell. `R` is whatever the shell knows a waiting request by.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "events are handed on at once, never kept")]
 pub enum Event<R> {
     /// A request found the cursor short.
     Wanted {

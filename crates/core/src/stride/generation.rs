@@ -22,6 +22,43 @@ impl Generation {
         Self { seat, base: ID_MIN, first: seat.offset() as u64 }
     }
 
+    /// The generation of `seat` that begins with the position `base`, which is the ID `first`.
+    pub(crate) const fn at(seat: Seat, base: u64, first: u64) -> Self {
+        Self { seat, base, first }
+    }
+
+    /// The generation of `seat` that begins with the position `base` and its first ID at or above
+    /// `floor`.
+    pub(crate) const fn from_floor(seat: Seat, base: u64, floor: u64) -> Self {
+        let (members, offset) = (seat.members() as u64, seat.offset() as u64);
+        let rounds = floor.saturating_sub(offset).div_ceil(members);
+        let first = offset.saturating_add(rounds.saturating_mul(members));
+        Self { seat, base, first: if first < MARK_MAX { first } else { MARK_MAX } }
+    }
+
+    /// Where the member sits.
+    pub const fn seat(&self) -> Seat {
+        self.seat
+    }
+
+    /// The position that it begins with.
+    pub const fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// The ID of the position that it begins with.
+    pub const fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// The mark when all of its IDs are reserved: one above the position of its last ID.
+    pub const fn mark_max(&self) -> u64 {
+        if self.first >= MARK_MAX {
+            return self.base;
+        }
+        self.base + (MARK_MAX - 1 - self.first) / self.members() + 1
+    }
+
     const fn members(&self) -> u64 {
         self.seat.members() as u64
     }

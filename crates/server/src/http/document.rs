@@ -12,6 +12,7 @@ use utoipa::{IntoParams, IntoResponses, Modify, OpenApi};
 
 use super::problem::{PROBLEM_JSON, ProblemBody};
 use super::sequences::{__path_create, __path_next, __path_raise, __path_show};
+use super::stride::{__path_member, __path_take};
 use crate::error::ErrorKind;
 
 /// The head of the document, and the endpoints that share one catch-all route.
@@ -30,9 +31,10 @@ use crate::error::ErrorKind;
     servers((url = "/", description = "This server")),
     tags(
         (name = "sequences", description = "Named, durable sources of IDs"),
+        (name = "stride", description = "Members of stride sequences, and how they resize"),
         (name = "operations", description = "For those who run the server"),
     ),
-    paths(create, next, raise, show),
+    paths(create, next, raise, show, member, take),
     components(schemas(ProblemBody, ErrorKind)),
     modifiers(&OptionalBody),
 )]

@@ -20,6 +20,8 @@ ticketd hands out unique IDs.
 
 POST /v1/sequences/{name}/next?count=n   the next IDs of a sequence
 POST /v1/sequences/{name}/raise          {\"to\":\"5000\"}: the next ID is 5001
+GET  /v1/stride/{name}                   this member of a stride sequence
+POST /v1/stride/{name}                   a step of a resize: see 'ticketd stride resize'
 GET  /v1/sequences                       the sequences; ?after=name&limit=n
 GET  /v1/sequences/{name}                one sequence
 PUT  /v1/sequences/{name}                creates one; {\"kind\":\"ticket\",\"block_len\":\"auto\"}

@@ -52,8 +52,10 @@ fn the_document_is_complete() {
         "get /readyz",
         "get /v1/sequences",
         "get /v1/sequences/{name}",
+        "get /v1/stride/{name}",
         "post /v1/sequences/{name}/next",
         "post /v1/sequences/{name}/raise",
+        "post /v1/stride/{name}",
         "put /v1/sequences/{name}",
     ];
     assert_eq!(operations, expected);

@@ -12,6 +12,7 @@ use ticketd_core::failure::FailureKind;
 use ticketd_core::name::Name;
 use ticketd_core::record::{HandBack, Record, Reserve};
 use ticketd_core::snowflake::lease::{LeaseAsk, Leased, Leases, NoLease, Release};
+use ticketd_core::stride::resize::{NotTaken, Step};
 use ticketd_server::clock::Clock;
 use ticketd_server::http::{HttpContext, router};
 use ticketd_server::metrics::Traffic;
@@ -235,6 +236,10 @@ impl Store for Fickle {
 
     fn leases(&self, name: &Name, tick: u64) -> Answer<'_, Leases> {
         self.answer(self.memory.leases(name, tick))
+    }
+
+    fn resize(&self, name: &Name, step: Step) -> Answer<'_, Result<Record, NotTaken>> {
+        self.answer(self.memory.resize(name, step))
     }
 
     fn sizes(&self) -> Sizes {

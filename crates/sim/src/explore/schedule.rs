@@ -18,6 +18,7 @@ pub(super) enum Note {
 
 /// Something that happens at its time. What belongs to one life of the server says which.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it is copied, and the world makes few of them")]
 pub(super) enum Happening {
     /// A client makes its next request.
     Ask { client: usize },

@@ -40,6 +40,7 @@ pub(super) struct Message {
 
 /// What the server hears.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::large_enum_variant, reason = "it is copied, and the world makes few of them")]
 pub(super) enum Reply {
     Opened(Record),
     Reserved(Block),
@@ -161,9 +162,11 @@ impl Store {
                 let len = asked.len.min(message.longest);
                 reserve(record, Reserve { len, ..asked }, Effect::Reserved)
             }
-            Op::ForeignReserve(len) => {
-                reserve(record, Reserve { floor: 1, len, spent: 1 }, Effect::ForeignReserved)
-            }
+            Op::ForeignReserve(len) => reserve(
+                record,
+                Reserve { floor: 1, len, spent: 1, generation: 0 },
+                Effect::ForeignReserved,
+            ),
             Op::Raise(floor) => {
                 let from = record.mark;
                 let to = raise(record, floor, bugs.raise_as_set);

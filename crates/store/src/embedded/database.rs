@@ -48,7 +48,8 @@ impl Records {
 const SEQUENCES: TableDefinition<&str, &[u8; ENCODED_LEN]> = TableDefinition::new("sequences");
 /// What was leased on a worker ID.
 const WORKERS: TableDefinition<(&str, u32), &[u8; WORKER_LEN]> = TableDefinition::new("workers");
-/// What was chosen about a kind that leaves something to choose. Written once, with the record.
+/// What was chosen about a kind that leaves something to choose, and of stride where a resize has
+/// led. Written with the record.
 const CHOSEN: TableDefinition<&str, &[u8]> = TableDefinition::new("chosen");
 const STAMP: TableDefinition<(), &[u8; STAMP_LEN]> = TableDefinition::new("stamp");
 

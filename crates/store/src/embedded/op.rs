@@ -6,6 +6,7 @@ use ticketd_core::failure::Failure;
 use ticketd_core::name::Name;
 use ticketd_core::record::{HandBack, Record, Reserve};
 use ticketd_core::snowflake::lease::{self, LeaseAsk, Leased, NoLease, Release, Workers};
+use ticketd_core::stride::resize::{self, NotTaken, Step};
 use tokio::sync::oneshot;
 
 use super::database::Records;
@@ -23,6 +24,7 @@ pub(super) enum Op {
     HandBack(Name, HandBack, Reply<bool>),
     Lease(Name, LeaseAsk, Reply<Result<Leased, NoLease>>),
     Release(Name, Release, Reply<bool>),
+    Resize(Name, Step, Reply<Result<Record, NotTaken>>),
 }
 
 /// An answer that waits for the commit: called with the failure, if it failed.
@@ -75,6 +77,17 @@ impl<'a> Overlay<'a> {
 }
 
 impl Overlay<'_> {
+    fn resize(&mut self, name: &Name, step: Step) -> Result<Record, NotTaken> {
+        let before = self.get(name);
+        let mut record = before;
+        resize::take(&mut record, step)?;
+        let after = record.ok_or(NotTaken::Missing)?;
+        if record != before {
+            self.changes.sequences.insert(name.clone(), after);
+        }
+        Ok(after)
+    }
+
     /// Applies `change` to the worker IDs of `name`, and keeps what it made of the one that it
     /// names.
     fn change_workers<T>(
@@ -105,7 +118,7 @@ impl Op {
             }
             Self::Reserve(name, asked, reply) => {
                 let block = overlay.change(&name, |record| {
-                    record.reserve(asked).map_err(|_| StoreError::exhausted(&name))
+                    record.reserve(asked).map_err(|why| StoreError::no_block(&name, why))
                 });
                 settle(reply, block)
             }
@@ -129,6 +142,7 @@ impl Op {
                 });
                 settle(reply, released)
             }
+            Self::Resize(name, step, reply) => settle(reply, Ok(overlay.resize(&name, step))),
         }
     }
 
@@ -143,6 +157,7 @@ impl Op {
             Self::HandBack(_, _, reply) => drop(reply.send(Err(error))),
             Self::Lease(_, _, reply) => drop(reply.send(Err(error))),
             Self::Release(_, _, reply) => drop(reply.send(Err(error))),
+            Self::Resize(_, _, reply) => drop(reply.send(Err(error))),
         }
     }
 }
