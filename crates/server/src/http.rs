@@ -27,6 +27,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub use self::choice::CreateSequence;
 use self::document::Document;
 use self::problem::Problem;
 use crate::error::ErrorKind;

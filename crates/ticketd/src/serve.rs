@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use ticketd_server::clock::Clock;
+use ticketd_server::error::ErrorKind;
 use ticketd_server::server::{Server, ServerSettings};
 use ticketd_server::service::{Service, ServiceSettings};
 use ticketd_store::Store;
@@ -16,7 +17,7 @@ use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use crate::failure::Failure;
-use crate::settings::{Flags, InForce, Settings};
+use crate::settings::{Flags, InForce, Settings, Wanted};
 use crate::{logs, open_files, output, signals};
 
 /// How long the end waits for threads that still compute something for a client that was too slow.
@@ -59,7 +60,7 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
         1 => Builder::new_current_thread().enable_all().build(),
         n => Builder::new_multi_thread().worker_threads(n).enable_all().build(),
     };
-    serve(runtime.map_err(no_resources)?, store, settings)
+    serve(runtime.map_err(no_resources)?, store, &in_force)
 }
 
 /// Threads that serve connections: one fewer than there are cores, and at least one. The last core
@@ -69,9 +70,11 @@ fn workers() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
 }
 
-fn serve(runtime: Runtime, store: Arc<dyn Store>, settings: &Settings) -> Result<(), Failure> {
+fn serve(runtime: Runtime, store: Arc<dyn Store>, in_force: &InForce) -> Result<(), Failure> {
+    let settings = &in_force.settings;
     let held = Arc::clone(&store);
     let service = Service::new(store, service_settings(settings), Clock::start());
+    runtime.block_on(create_all(&service, &in_force.sequences))?;
     let server = runtime.block_on(Server::bind(service, server_settings(settings)));
     let server = server.map_err(|error| {
         Failure::start(format!(
@@ -96,6 +99,20 @@ fn serve(runtime: Runtime, store: Arc<dyn Store>, settings: &Settings) -> Result
     info!("stopped");
     // Closed last, when nobody can ask it any more.
     drop(held);
+    Ok(())
+}
+
+/// Makes sure that the sequences which the settings file asks for are there, as it says.
+async fn create_all(service: &Service, sequences: &[Wanted]) -> Result<(), Failure> {
+    for Wanted { name, definition, insists, place } in sequences {
+        service.create(name, *definition, *insists).await.map_err(|error| {
+            let way_out = match error.kind {
+                ErrorKind::Conflict => "; write down what it is, or choose another name",
+                _ => "",
+            };
+            Failure::start(format!("{place}: {error}{way_out}"))
+        })?;
+    }
     Ok(())
 }
 

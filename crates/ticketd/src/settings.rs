@@ -14,6 +14,7 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use ticketd_core::definition::BlockLen;
 use ticketd_server::snowflake::SnowflakeSettings;
 
+pub use file::Wanted;
 pub use layers::InForce;
 pub use value::{ClockSpan, LogFilter, LogFormat, PreferredWorker, StoreSetting, WorkerCount};
 use value::{Form, Value};

@@ -161,6 +161,12 @@ fn a_bad_settings_file_is_told_with_its_line() {
         ("resp = \n", ":1: ", "TOML"),
         ("a = 1\nresp = \"x\"\nresp = \"y\"\n", ":3: ", "duplicate"),
         ("request_timeout = \"5\"\n", ":1: ", "unit"),
+        ("sequences = 1\n", ":1: ", "sequences are tables"),
+        ("[sequences.a]\nmembers = 3\n", ":1: ", "members belongs to kind stride"),
+        ("[sequences.a]\nkind = \"stride\"\nmembers = 3\n", ":1: ", "needs members"),
+        ("[sequences.a]\nkind = \"strode\"\n", ":2: ", "strode"),
+        ("[sequences.a]\n\nmember = 3\n", ":3: ", "member"),
+        ("[sequences.\"a b\"]\n", ":1: ", "a sequence name"),
     ];
     for (toml, line, told) in cases {
         let path = home.write("ticketd.toml", toml);
@@ -301,4 +307,61 @@ fn a_standard_output_that_nobody_reads_stops_nothing() {
     assert_eq!(connected.map(|mut resp| resp.incr("notes")), Some(1));
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+const SEQUENCES: &str = "\
+[sequences.invoices]
+block_len = 1
+
+[sequences.\"eu/orders\"]
+kind = \"stride\"
+members = 3
+offset = 2
+
+[sequences.events]
+kind = \"snowflake\"
+layout = \"time:40,worker:8,counter:15\"
+epoch = \"2025-01-01T00:00:00Z\"
+counter_start = \"random\"
+
+[sequences.traces]
+kind = \"uuid7\"
+";
+
+#[test]
+fn the_settings_file_asks_for_sequences_and_again_for_the_same() {
+    let home = Home::new();
+    let path = home.write("ticketd.toml", SEQUENCES);
+    for round in 0..2 {
+        let server = home.serve(&["--config", text(&path)]);
+        let list = server.run(&["sequence", "list"]).ok();
+        for (name, kind) in [
+            ("invoices", "ticket"),
+            ("eu/orders", "stride"),
+            ("events", "snow"),
+            ("traces", "uuid7"),
+        ] {
+            let is_row = |line: &str| line.starts_with(name) && line.contains(kind);
+            assert!(list.lines().any(is_row), "{name}: {list}");
+        }
+        let id = server.run(&["next", "eu/orders"]).ok();
+        assert_eq!(id.trim(), ["2", "5"][round]);
+        server.terminate();
+    }
+    // What is printed asks for the same.
+    let printed = run(&["serve", "--print-config", "--config", text(&path)]).ok();
+    let printed = home.write("printed.toml", &printed[printed.find("[seq").unwrap()..]);
+    home.serve(&["--config", text(&printed)]).terminate();
+}
+
+#[test]
+fn a_sequence_that_is_otherwise_than_the_file_says_stops_the_start() {
+    let home = Home::new();
+    let path = home.write("ticketd.toml", SEQUENCES);
+    home.serve(&["--config", text(&path)]).terminate();
+    let other = SEQUENCES.replace("members = 3", "members = 4");
+    let path = home.write("ticketd.toml", &other);
+    let said = refused(&home, &["--config", text(&path)]);
+    assert!(said.contains("ticketd.toml:4: [sequences.eu/orders]"), "{said}");
+    assert!(said.contains("members 3, not 4"), "{said}");
 }

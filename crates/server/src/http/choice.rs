@@ -15,7 +15,7 @@ use super::wire::{KindWord, Numeral};
 /// What is chosen about a new sequence. Without a body all is as the server's settings say.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct CreateSequence {
+pub struct CreateSequence {
     /// What an ID is; `ticket` if not given.
     kind: Option<KindWord>,
     /// How many IDs are reserved at a time: `auto` follows demand. If not given, the server's
@@ -49,6 +49,15 @@ pub(super) struct CreateSequence {
 }
 
 impl CreateSequence {
+    /// The definition that it asks for, and whether it insists on a layout that runs out soon.
+    ///
+    /// # Errors
+    /// What does not belong together, for people.
+    pub fn choose(&self) -> Result<(Definition, bool), String> {
+        let definition = self.definition().map_err(|problem| problem.detail().to_owned())?;
+        Ok((definition, self.insist.unwrap_or_default()))
+    }
+
     /// What it asks for.
     pub(super) fn definition(&self) -> Result<Definition, Problem> {
         let kind = self.kind.map_or_else(KindName::default, KindName::from);

@@ -51,12 +51,12 @@ pub(super) struct ProblemBody {
 }
 
 impl Problem {
-    /// A request that makes no sense, as `detail` says.
-    #[cfg(test)]
+    /// What happened and the way out.
     pub(super) fn detail(&self) -> &str {
         &self.detail
     }
 
+    /// A request that makes no sense, as `detail` says.
     pub(super) fn invalid(detail: impl ToString) -> Self {
         ServiceError::invalid(detail).into()
     }

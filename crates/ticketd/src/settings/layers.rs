@@ -5,7 +5,7 @@ use std::env::{self, VarError};
 use std::fmt::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::{Flags, Form, Setting, Settings, TABLE, file};
+use super::{Flags, Form, Setting, Settings, TABLE, Wanted, file};
 use crate::failure::Failure;
 use crate::store_url::StoreUrl;
 
@@ -52,6 +52,8 @@ pub struct InForce {
     pub settings: Settings,
     /// The store that `data_dir` and `store` come to.
     pub store: StoreUrl,
+    /// The sequences that the file asks for.
+    pub sequences: Vec<Wanted>,
     texts: BTreeMap<&'static str, (Origin, String)>,
 }
 
@@ -61,10 +63,9 @@ impl InForce {
     /// # Errors
     /// The first one that makes no sense, with where it stands.
     pub fn gather(flags: &Flags, config: Option<&Path>) -> Result<Self, Failure> {
-        let file = match config {
-            Some(path) => file::read(path)?.into_iter().collect(),
-            None => BTreeMap::new(),
-        };
+        let file::Content { settings: file, sequences } =
+            config.map(file::read).transpose()?.unwrap_or_default();
+        let file: BTreeMap<_, _> = file.into_iter().collect();
         let mut texts = BTreeMap::new();
         for setting in TABLE {
             let chosen = if let Some(text) = flags.get(setting.key) {
@@ -82,7 +83,7 @@ impl InForce {
             Settings::read(|key| texts[key].1.clone()).expect("each text was checked where it is");
         check_block_lens(&settings)?;
         let store = store(&settings, &texts)?;
-        Ok(Self { settings, store, texts })
+        Ok(Self { settings, store, sequences, texts })
     }
 
     /// The settings as a TOML file that says where each comes from.
@@ -101,6 +102,9 @@ impl InForce {
                     .expect("a string takes every write");
             }
         }
+        for wanted in &self.sequences {
+            toml.push_str(&table_of(wanted));
+        }
         toml
     }
 
@@ -118,6 +122,23 @@ impl InForce {
         let from_other = format!("{} ({other})", self.texts[other].0);
         Some((Form::Text.quote(&value), if is_own { origin.to_string() } else { from_other }))
     }
+}
+
+/// The table that asks for `wanted`.
+fn table_of(wanted: &Wanted) -> String {
+    let quoted = |text: &str| toml::Value::from(text).to_string();
+    let mut toml = format!("\n[sequences.{}]\n", quoted(wanted.name.as_str()));
+    let mut rows = wanted.definition.rows();
+    rows.retain(|(key, _)| *key != "block_len" || wanted.definition.block_len.is_some());
+    if wanted.insists {
+        rows.push(("insist", true.to_string()));
+    }
+    for (key, value) in rows {
+        let is_bare = value == "true" || value.parse::<u64>().is_ok();
+        let value = if is_bare { value } else { quoted(&value) };
+        writeln!(toml, "{key} = {value}").expect("a string takes every write");
+    }
+    toml
 }
 
 impl Form {
