@@ -76,6 +76,9 @@ pub const LEASE_LASTS_MS: u64 = 1000;
 /// The most members of a stride sequence.
 pub const MEMBERS_MAX: u32 = 65_536;
 
+/// The longest text that is looked at as an ID, in bytes.
+pub const ID_TEXT_LEN_MAX: usize = 256;
+
 const _: () = assert!(COUNT_MAX <= RESERVE_LEN_MAX, "one request must fit one reservation");
 const _: () = assert!(BLOCK_LEN_MAX <= RESERVE_LEN_MAX, "one block must fit one reservation");
 const _: () = assert!(AUTO_BLOCK_LEN_MIN >= 2 && AUTO_BLOCK_LEN_MIN <= AUTO_BLOCK_LEN_MAX);

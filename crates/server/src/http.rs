@@ -6,6 +6,7 @@
 //! same code. How names stand in paths is told in `request.rs`.
 
 mod choice;
+mod decode;
 mod document;
 mod probes;
 mod problem;
@@ -28,6 +29,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use self::choice::CreateSequence;
+pub use self::decode::Decoded;
 use self::document::Document;
 use self::problem::Problem;
 use crate::error::ErrorKind;
@@ -70,6 +72,7 @@ fn routes() -> OpenApiRouter<Arc<HttpContext>> {
         .routes(routes!(probes::metrics))
         .routes(routes!(probes::openapi))
         .routes(routes!(sequences::list))
+        .routes(routes!(decode::decode))
         .route("/v1/sequences/{*rest}", any(sequences::dispatch))
         .route("/v1/stride/{*rest}", any(stride::dispatch))
 }

@@ -7,6 +7,7 @@
 pub mod command;
 pub mod connection;
 pub mod context;
+mod decode;
 pub mod frame;
 mod glob;
 mod introspection;

@@ -1,5 +1,6 @@
 //! The service: what every protocol calls, and nothing that any protocol knows.
 
+mod decode;
 mod resize;
 
 use std::collections::HashMap;
@@ -30,6 +31,8 @@ use crate::snowflake::{SnowflakeSettings, SnowflakeSource};
 use crate::source::{Issued, Source};
 use crate::store_times::StoreTimes;
 use crate::wide::Wide;
+
+pub use decode::Hints;
 
 /// What the user may choose about the service.
 #[derive(Debug, Clone, Copy)]

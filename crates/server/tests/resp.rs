@@ -163,7 +163,7 @@ fn clients_are_introduced_as_they_expect() {
         ("CLIENT SETINFO LIB-NAME mine", "+OK"),
         ("CONFIG GET save", "[save ]"),
         ("CONFIG GET appendonly", "[appendonly yes]"),
-        ("COMMAND COUNT", "24"),
+        ("COMMAND COUNT", "25"),
         ("COMMAND INFO incr nothing", "[[incr 2 [+write +denyoom +fast] 1 1 1] nil]"),
         ("RESET", "+RESET"),
         ("CLIENT GETNAME", "nil"),

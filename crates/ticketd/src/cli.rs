@@ -3,6 +3,7 @@
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::decode::DecodeArgs;
 use crate::explore::ExploreArgs;
 use crate::failure::Failure;
 use crate::next::NextArgs;
@@ -35,6 +36,10 @@ pub enum Command {
     /// Print the next IDs of a sequence, one a line
     #[command(after_help = NEXT_EXAMPLES)]
     Next(NextArgs),
+
+    /// Explain an ID of any kind: its time, worker, counter and bits
+    #[command(after_help = DECODE_EXAMPLES)]
+    Decode(DecodeArgs),
 
     /// Show and change the sequences of a running server
     #[command(after_help = SEQUENCE_EXAMPLES, arg_required_else_help = true)]
@@ -75,7 +80,16 @@ const NEXT_EXAMPLES: &str = "\
 Examples:
   ticketd next notes
   ticketd next notes --count 1000 > ids.txt
+  ticketd next notes --format order_base58
   ticketd next notes --json --server ids.example.org:7118";
+
+const DECODE_EXAMPLES: &str = "\
+Without --layout or --sequence all layouts are told in which the ID would be of a plausible time.
+
+Examples:
+  ticketd decode 1541815603606036480 --layout twitter
+  ticketd decode 017f22e2-79b0-7cc3-98c4-dc0c0c07398f
+  ticketd decode order_0n5phs1nv2000 --format order_ --sequence orders";
 
 const SEQUENCE_EXAMPLES: &str = "\
 Examples:

@@ -14,6 +14,7 @@ use ticketd_core::block::Block;
 use ticketd_core::count::Count;
 use ticketd_core::ids::Range;
 use ticketd_core::name::Name;
+use ticketd_core::text::Format;
 
 use crate::failure::Failure;
 use http::{Connection, Reply};
@@ -95,12 +96,12 @@ impl Client {
         Place::find(&args.server)?.connect()
     }
 
-    /// `count` IDs of the sequence `name`.
+    /// `count` IDs of the sequence `name`, written in `format`.
     ///
     /// # Errors
     /// What the server says.
-    pub fn next(&mut self, name: &Name, count: Count) -> Result<Ids, Failure> {
-        let path = format!("{}/next?count={}", path_of(name), count.get());
+    pub fn next(&mut self, name: &Name, count: Count, format: &Format) -> Result<Ids, Failure> {
+        let path = format!("{}/next?count={}&format={format}", path_of(name), count.get());
         let reply = self.connection.send("POST", &path, None)?;
         match understand(&checked(reply)?)? {
             Answered::Each { ids } if ids.len() as u64 == count.get() => Ok(Ids::Each(ids)),
@@ -124,7 +125,7 @@ impl Client {
     /// # Errors
     /// What the server says, or that they are of another kind.
     pub fn next_block(&mut self, name: &Name, count: Count) -> Result<Block, Failure> {
-        let block = match self.next(name, count)? {
+        let block = match self.next(name, count, &Format::default())? {
             Ids::Range(range) if range.step == 1 => Block::new(range.first, range.last() + 1),
             Ids::Range(_) | Ids::Each(_) => None,
         };

@@ -6,6 +6,7 @@
 
 mod cli;
 mod client;
+mod decode;
 mod explore;
 mod failure;
 mod logs;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Serve(args) => serve::run(&args),
         Command::Next(args) => next::run(&args),
+        Command::Decode(args) => decode::run(&args),
         Command::Sequence(args) => sequence::run(&args),
         Command::Stride(args) => stride::run(&args),
         Command::Simulate(args) => simulate::run(args),

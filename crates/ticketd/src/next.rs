@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use clap::Args;
 use ticketd_core::count::Count;
 use ticketd_core::name::Name;
+use ticketd_core::text::Format;
 
 use crate::client::{Client, Ids, ServerArgs};
 use crate::failure::Failure;
@@ -22,6 +23,11 @@ pub struct NextArgs {
           value_parser = count)]
     count: Count,
 
+    /// How to write IDs: native, decimal, hex, base58, base62, crockford, or a prefix before one,
+    /// such as order_base58; order_ alone is order_crockford
+    #[arg(long, value_name = "FORMAT", default_value = "native")]
+    format: Format,
+
     /// Print {"sequence":"NAME","id":"N"} a line
     #[arg(long)]
     json: bool,
@@ -32,7 +38,7 @@ pub struct NextArgs {
 
 /// Asks a running server for IDs and prints them.
 pub fn run(args: &NextArgs) -> Result<(), Failure> {
-    let ids = Client::connect(&args.server)?.next(&args.name, args.count)?;
+    let ids = Client::connect(&args.server)?.next(&args.name, args.count, &args.format)?;
     let name = args.json.then_some(&args.name);
     output::write(|out| match ids {
         Ids::Range(range) => {

@@ -6,7 +6,7 @@ mod support;
 use std::collections::HashSet;
 
 use support::resp::Reply;
-use support::{Home, Server};
+use support::{Home, Server, run};
 
 /// Kinds whose IDs come one by one, with what they are created by.
 const KINDS: [&[&str]; 8] = [
@@ -110,4 +110,37 @@ fn another_definition_is_refused_with_the_difference() {
     let wrong = ["sequence", "create", "x", "--kind", "stride", "--members", "3", "--offset", "4"];
     let refused = server.run(&wrong).refused(1);
     assert!(refused.contains("an offset is 1 to the number of members"), "{refused}");
+}
+
+#[test]
+fn what_was_issued_is_explained_in_every_form_and_over_every_protocol() {
+    let home = Home::new();
+    let server = home.serve(&[]);
+    create(&server);
+    for (kind, word) in
+        [(0, "ticket"), (1, "stride"), (2, "snowflake"), (6, "version 7"), (7, "ULID")]
+    {
+        let name = name(kind);
+        for format in ["native", "decimal", "hex", "base58", "base62", "crockford", "a_b_", "x_hex"]
+        {
+            let id = server.run(&["next", &name, "--format", format]).ok();
+            let decode = ["decode", id.trim(), "--format", format, "--sequence", &name];
+            let told = server.run(&decode).ok();
+            assert!(told.contains(word), "{format}: {told}");
+        }
+        let id = server.run(&["next", &name]).ok();
+        let json = run(&["decode", id.trim(), "--json"]).ok();
+        let meanings = &serde_json::from_str::<serde_json::Value>(&json).unwrap()["meanings"];
+        assert!(meanings.as_array().unwrap().iter().any(|meaning| {
+            meaning["kind"].as_str().unwrap().contains(word) || word == "stride"
+        }));
+        let over_resp = server.resp().command(&["DECODE", id.trim(), "SEQUENCE", &name]);
+        assert!(format!("{over_resp:?}").contains(word), "{over_resp:?}");
+    }
+    let wrong = server.resp().command(&["DECODE", "12x"]);
+    assert!(matches!(&wrong, Reply::Error(line) if line.contains("at character 3")), "{wrong:?}");
+    assert!(run(&["decode", "12x"]).refused(1).contains("at character 3"));
+    run(&["decode", "12", "--layout", "nobody"]).refused(2);
+    server.run(&["decode", "12", "--sequence", "nobody"]).refused(1);
+    server.run(&["next", "k0", "--format", "base5"]).refused(2);
 }

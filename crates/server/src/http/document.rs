@@ -31,6 +31,7 @@ use crate::error::ErrorKind;
     servers((url = "/", description = "This server")),
     tags(
         (name = "sequences", description = "Named, durable sources of IDs"),
+        (name = "IDs", description = "What an ID says"),
         (name = "stride", description = "Members of stride sequences, and how they resize"),
         (name = "operations", description = "For those who run the server"),
     ),

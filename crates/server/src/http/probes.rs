@@ -25,6 +25,7 @@ POST /v1/stride/{name}                   a step of a resize: see 'ticketd stride
 GET  /v1/sequences                       the sequences; ?after=name&limit=n
 GET  /v1/sequences/{name}                one sequence
 PUT  /v1/sequences/{name}                creates one; {\"kind\":\"ticket\",\"block_len\":\"auto\"}
+GET  /v1/decode/{id}                     what an ID says; ?layout=, ?sequence=, ?format=
 GET  /healthz                            the process lives
 GET  /readyz                             it can issue IDs
 GET  /metrics                            for Prometheus

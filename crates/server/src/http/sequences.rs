@@ -16,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use ticketd_core::count::Count;
 use ticketd_core::name::Name;
+use ticketd_core::text::Format;
 
 use super::HttpContext;
 use super::choice::CreateSequence;
@@ -65,6 +66,10 @@ pub(super) async fn dispatch(
         NamePath,
         ("count" = Option<u32>, Query, description = "How many IDs; 1 if not given", minimum = 1,
          maximum = 1_000_000, example = 10),
+        ("format" = Option<String>, Query, example = "base58",
+         description = "How IDs are written: `native`, `decimal`, `hex`, `base58`, `base62`, \
+                        `crockford`, or a prefix before one, such as `order_base58`; `order_` \
+                        alone is `order_crockford`. All but `native` give `ids`"),
     ),
     responses((status = 200, description = "The IDs", body = NextIds), NextProblems),
 )]
@@ -75,14 +80,16 @@ async fn next(
     body: Body,
 ) -> Result<Response, Problem> {
     refuse_cross_site(&head.headers)?;
-    let [count] = query(&head.uri, ["count"])?;
+    let [count, format] = query(&head.uri, ["count", "format"])?;
     let count = match count {
         Some(text) => Count::parse(text.as_bytes()).map_err(Problem::invalid)?,
         None => Count::ONE,
     };
+    let format = format.map_or(Ok(Format::default()), |text| text.parse());
+    let format = format.map_err(Problem::invalid)?;
     let Nothing {} = json(&head.headers, body).await?;
     let issued = context.service.next(name, count).await?;
-    Ok(Json(NextIds::new(name, issued)).into_response())
+    Ok(Json(NextIds::new(name, issued, format)).into_response())
 }
 
 /// Raises a sequence: nothing at or below `to` is issued from then on.

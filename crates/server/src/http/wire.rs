@@ -14,6 +14,7 @@ use ticketd_core::ids::{Id, Ids};
 use ticketd_core::limits::ID_MAX;
 use ticketd_core::name::Name;
 use ticketd_core::snowflake::{Snowflake, preset};
+use ticketd_core::text::Format;
 use utoipa::ToSchema;
 
 use super::document::to_schema;
@@ -97,29 +98,34 @@ pub(super) struct NextIds {
 }
 
 impl NextIds {
-    pub(super) fn new(name: &Name, issued: Issued) -> Self {
+    /// In any format but the native one each ID is written: a client cannot count in it.
+    pub(super) fn new(name: &Name, issued: Issued, format: Format) -> Self {
         let (sequence, kind) = (name.to_string(), issued.kind.into());
         let count = issued.ids.count();
         let none = Self { sequence, kind, count, first: None, last: None, step: None, ids: None };
         match issued.ids {
-            Ids::Range(range) if issued.kind.has_blocks() => Self {
+            Ids::Range(range) if issued.kind.has_blocks() && format.is_native() => Self {
                 first: Some(range.first.to_string()),
                 last: Some(range.last().to_string()),
                 step: Some(range.step.to_string()),
                 ..none
             },
-            _ => Self { ids: Some(IdTexts(issued)), ..none },
+            _ => Self { ids: Some(IdTexts(issued, format)), ..none },
         }
     }
 }
 
 /// IDs that are written as texts, one after the other: a million would not fit well otherwise.
 #[derive(Debug)]
-struct IdTexts(Issued);
+struct IdTexts(Issued, Format);
 
 impl Serialize for IdTexts {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.ids.iter(self.0.kind).map(IdText))
+        let ids = self.0.ids.iter(self.0.kind);
+        if self.1.is_native() {
+            return serializer.collect_seq(ids.map(IdText));
+        }
+        serializer.collect_seq(ids.map(|id| self.1.write(id)))
     }
 }
 

@@ -15,6 +15,15 @@ pub enum Command<'a> {
     IncrBy(&'a [u8], Count),
     /// `NEXT name [COUNT n]`: n contiguous IDs, all of which are answered.
     Next(&'a [u8], Count),
+    /// `DECODE id [LAYOUT layout | SEQUENCE name]`: what an ID says.
+    Decode {
+        /// The ID, in any form.
+        id: &'a [u8],
+        /// The layout of the integer that it is.
+        layout: Option<&'a [u8]>,
+        /// The sequence that it is of.
+        sequence: Option<&'a [u8]>,
+    },
     /// `GET name`: the last ID issued.
     Get(&'a [u8]),
     /// `SET name n`: nothing at or below n is issued from then on.
@@ -121,6 +130,7 @@ enum Verb {
     Incr,
     IncrBy,
     Next,
+    Decode,
     Get,
     Set,
     Exists,
@@ -160,12 +170,13 @@ const READ: &[&str] = &["readonly", "fast"];
 const PLAIN: &[&str] = &["loading", "stale", "fast"];
 
 /// Every command that is carried out, the most frequent first.
-pub const SPECS: [Spec; 24] = [
+pub const SPECS: [Spec; 25] = [
     spec("incr", 2, WRITE, 1, Verb::Incr),
     spec("incrby", 3, WRITE, 1, Verb::IncrBy),
     spec("next", -2, WRITE, 1, Verb::Next),
     spec("get", 2, READ, 1, Verb::Get),
     spec("set", -3, WRITE, 1, Verb::Set),
+    spec("decode", -2, PLAIN, 0, Verb::Decode),
     spec("ping", -1, PLAIN, 0, Verb::Ping),
     spec("echo", 2, PLAIN, 0, Verb::Echo),
     spec("exists", -2, READ, -1, Verb::Exists),
@@ -278,6 +289,13 @@ fn parse_arguments(verb: Verb, rest: Vec<&[u8]>) -> Result<Command<'_>, CommandE
         (Verb::Next, &[name]) => Command::Next(name, Count::ONE),
         (Verb::Next, &[name, word, n]) if word.eq_ignore_ascii_case(b"count") => {
             Command::Next(name, count(n)?)
+        }
+        (Verb::Decode, &[id]) => Command::Decode { id, layout: None, sequence: None },
+        (Verb::Decode, &[id, word, layout]) if word.eq_ignore_ascii_case(b"layout") => {
+            Command::Decode { id, layout: Some(layout), sequence: None }
+        }
+        (Verb::Decode, &[id, word, name]) if word.eq_ignore_ascii_case(b"sequence") => {
+            Command::Decode { id, layout: None, sequence: Some(name) }
         }
         (Verb::Get, &[name]) => Command::Get(name),
         (Verb::Set, &[name, to]) => Command::Set(name, raise_to(to)?),

@@ -16,6 +16,7 @@ use crate::error::{ErrorKind, ServiceError};
 use crate::limits::{RESP_IDS_PER_WRITE, RESP_READ_LEN, RESP_WRITE_LEN, WRITE_TIMEOUT_SECONDS};
 use crate::resp::command::{self, Command};
 use crate::resp::context::RespContext;
+use crate::resp::decode;
 use crate::resp::frame::{self, Args};
 use crate::resp::introspection::{self, Client};
 use crate::resp::listing;
@@ -182,6 +183,12 @@ impl Connection {
                 Ok(issued) => self.write_ids(&issued).await?,
                 Err(error) => self.service_error(&error),
             },
+            Command::Decode { id, layout, sequence } => {
+                match decode::decode(&self.context.service, id, layout, sequence).await {
+                    Ok(meanings) => decode::write(&mut self.reply, &meanings),
+                    Err(error) => self.service_error(&error),
+                }
+            }
             Command::Exec => return Box::pin(self.exec()).await,
             Command::Multi if self.transaction.is_some() => {
                 self.error(ErrorKind::Invalid, "MULTI calls can not be nested");

@@ -235,3 +235,41 @@ async fn many_clients_at_once_never_get_the_same_id() {
     assert!(all.windows(2).all(|pair| pair[0].1 < pair[1].0), "no two ranges overlap");
     assert_eq!(all.iter().map(|(first, last)| last - first + 1).sum::<u64>(), 8 * 210);
 }
+
+#[tokio::test]
+async fn an_id_is_explained() {
+    let server = Server::start().await;
+    let tweet = server.get("/v1/decode/1541815603606036480?layout=twitter").await;
+    let meaning = &tweet.value()["meanings"][0];
+    assert_eq!(meaning["time"], "2022-06-28T16:07:40.105Z");
+    assert_eq!(meaning["parts"][2], json!({"name": "datacenter", "bits": 5, "value": "11"}));
+    server.json("PUT", "/v1/sequences/e", r#"{"kind":"snowflake","layout":"discord"}"#).await;
+    let of = server.get("/v1/decode/175928847299117063?sequence=e").await;
+    assert_eq!(of.value()["meanings"][0]["time"], "2016-04-30T11:18:25.796Z");
+    for (path, told) in [
+        ("/v1/decode/12x", "at character 3"),
+        ("/v1/decode/%ff", "at character 1"),
+        ("/v1/decode/%20", "at character 1"),
+        ("/v1/decode/1?layout=nobody", "layout"),
+        ("/v1/decode/1?format=nothing", "a format is"),
+        ("/v1/decode/1?layout=js53&sequence=e", "not both"),
+    ] {
+        let refused = server.get(path).await;
+        assert_eq!(refused.status, 400, "{path}");
+        assert!(refused.body.contains(told), "{path}: {}", refused.body);
+    }
+    assert_eq!(server.get("/v1/decode/1?sequence=none").await.status, 404);
+}
+
+#[tokio::test]
+async fn ids_come_in_the_format_that_is_asked_for() {
+    let server = Server::start().await;
+    let next = server.post("/v1/sequences/notes/next?count=2&format=order_hex").await;
+    let ids = json!(["order_0000000000000001", "order_0000000000000002"]);
+    assert_eq!((next.value()["ids"].clone(), next.value().get("first")), (ids, None));
+    let refused = server.post("/v1/sequences/notes/next?format=hexx").await;
+    assert!(refused.status == 400 && refused.body.contains("base58"), "{}", refused.body);
+    // Nothing was issued for the request that was refused.
+    let next = server.post("/v1/sequences/notes/next?format=native").await;
+    assert_eq!(next.value()["first"], "3");
+}
