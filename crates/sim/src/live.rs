@@ -7,10 +7,12 @@
 
 mod agent;
 mod auditor;
+mod kinds;
 mod local;
 mod spans;
 mod stop;
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -19,12 +21,15 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use ticketd_core::block::Block;
 use ticketd_core::count::Count;
+use ticketd_core::definition::KindName;
+use ticketd_core::ids::Id;
 use ticketd_core::name::Name;
 use ticketd_server::clock::Clock;
 
-use agent::{Agent, Budget, Shared, Supply};
+use agent::{Agent, Budget, KindAgent, Shared, Supply};
 
 pub use auditor::{Asked, Auditor, Findings};
+pub use kinds::{Issuers, KindAuditor, Seen};
 pub use local::Local;
 pub use spans::{Noted, Spans};
 pub use stop::Stop;
@@ -48,6 +53,8 @@ pub struct Plan {
     pub agents: usize,
     /// The tables, each once; at least one.
     pub tables: Vec<Name>,
+    /// What an ID is.
+    pub kind: KindName,
     /// IDs that wait in a pool for the agents of a table. With 0 each hand-over is a rendezvous.
     pub buffer: usize,
     /// End after so many tickets in all.
@@ -85,7 +92,7 @@ pub enum Server {
 /// Who watches a run. Called from many threads at once.
 pub trait Watch: Sync {
     /// Agent number `agent` got `ticket` of `table`. Answers whether to go on.
-    fn ticket(&self, agent: usize, table: &Name, ticket: u64) -> bool;
+    fn ticket(&self, agent: usize, table: &Name, ticket: Id) -> bool;
 
     /// Now and then: so many tickets so far, after so long. Answers whether to go on.
     fn tick(&self, issued: u64, elapsed: Duration) -> bool;
@@ -109,6 +116,8 @@ pub struct TableSummary {
     pub name: Name,
     /// What its auditor found.
     pub found: Findings,
+    /// Of kinds other than tickets: which IDs.
+    pub seen: Option<Seen>,
     /// IDs that the local server knows to be lost: an account of the gaps. `None` for a real
     /// server, which has other clients and keeps its own metrics.
     pub burnt: Option<u64>,
@@ -174,17 +183,78 @@ pub fn run(plan: &Plan, server: Server, watch: &dyn Watch, stop: &Stop) -> Summa
             });
         }
         drop(running);
-        attend(plan, &auditors, &shared, &ended);
+        let issued = || auditors.iter().map(Auditor::issued).sum();
+        attend(plan, &issued, &shared, &ended);
         local
     });
     let elapsed = clock.uptime();
     let tables = plan.tables.iter().zip(&auditors).map(|(name, auditor)| TableSummary {
         name: name.clone(),
         found: auditor.findings(),
+        seen: None,
         burnt: local.as_ref().map(|local| local.burnt(name)),
     });
     let tables = tables.collect();
     if local.is_some_and(|local| !local.stop()) {
+        trouble.report("the service did not stop in time".to_owned());
+    }
+    Summary { elapsed, tables, trouble: trouble.take() }
+}
+
+/// As [`run`], for kinds other than tickets.
+pub fn run_kind(plan: &Plan, issuers: &Issuers, watch: &dyn Watch, stop: &Stop) -> Summary {
+    let clock = Clock::start();
+    let trouble = Trouble::default();
+    let auditor = |_| KindAuditor::new(plan.kind, plan.agents);
+    let auditors: Vec<KindAuditor> = plan.tables.iter().map(auditor).collect();
+    let shared = Shared {
+        clock,
+        rate: plan.rate,
+        batch: 1,
+        budget: Budget::new(plan.tickets),
+        stop,
+        trouble: &trouble,
+        watch,
+    };
+    thread::scope(|scope| {
+        let (running, ended) = bounded::<()>(0);
+        let mut hatches = HashMap::new();
+        for number in 1..=plan.agents {
+            let table = plan.table_of(number);
+            let name = &plan.tables[table];
+            // A hatch for each table of each issuer.
+            let issuer = if kinds::has_issuer_per_agent(plan.kind) { number - 1 } else { 0 };
+            let hatch = hatches.entry((issuer, table)).or_insert_with(|| {
+                let (hatch, receiver) = bounded(plan.buffer);
+                let dispenser = issuers.of(number).dispenser(name);
+                let (trouble, stop) = (&trouble, &stop);
+                scope.spawn(move || {
+                    if let Err(error) = dispenser.run_ids(&hatch) {
+                        trouble.report(format!("{name}: {error}"));
+                        stop.request();
+                    }
+                });
+                receiver
+            });
+            let (hatch, auditor) = (hatch.clone(), &auditors[table]);
+            let agent = KindAgent { number, table: name, auditor, issuer, hatch, shared: &shared };
+            let running = running.clone();
+            scope.spawn(move || {
+                agent.run();
+                drop(running);
+            });
+        }
+        drop((running, hatches));
+        let issued = || auditors.iter().map(KindAuditor::issued).sum();
+        attend(plan, &issued, &shared, &ended);
+    });
+    let elapsed = clock.uptime();
+    let tables = plan.tables.iter().zip(&auditors).map(|(name, auditor)| {
+        let (found, seen) = auditor.findings();
+        TableSummary { name: name.clone(), found, seen: Some(seen), burnt: None }
+    });
+    let tables = tables.collect();
+    if !issuers.stop() {
         trouble.report("the service did not stop in time".to_owned());
     }
     Summary { elapsed, tables, trouble: trouble.take() }
@@ -225,7 +295,7 @@ fn supplies<'scope>(
 }
 
 /// Waits for the end of all agents, and tells who watches how far they are.
-fn attend(plan: &Plan, auditors: &[Auditor], shared: &Shared<'_>, ended: &Receiver<()>) {
+fn attend(plan: &Plan, issued: &dyn Fn() -> u64, shared: &Shared<'_>, ended: &Receiver<()>) {
     loop {
         let elapsed = shared.clock.uptime();
         let left = plan.duration.map_or(TICK, |duration| duration.saturating_sub(elapsed));
@@ -236,8 +306,7 @@ fn attend(plan: &Plan, auditors: &[Auditor], shared: &Shared<'_>, ended: &Receiv
         }
         let elapsed = shared.clock.uptime();
         let is_over = plan.duration.is_some_and(|duration| elapsed >= duration);
-        let issued = auditors.iter().map(Auditor::issued).sum();
-        if !shared.watch.tick(issued, elapsed) || is_over {
+        if !shared.watch.tick(issued(), elapsed) || is_over {
             shared.stop.request();
         }
     }

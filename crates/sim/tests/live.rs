@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use ticketd_core::block::Block;
 use ticketd_core::count::Count;
+use ticketd_core::definition::KindName;
+use ticketd_core::ids::Id;
 use ticketd_core::name::Name;
 use ticketd_sim::live::{Local, Plan, Server, Source, Stop, Summary, Watch, run};
 
@@ -23,7 +25,8 @@ struct Notebook {
 }
 
 impl Watch for Notebook {
-    fn ticket(&self, agent: usize, table: &Name, ticket: u64) -> bool {
+    fn ticket(&self, agent: usize, table: &Name, ticket: Id) -> bool {
+        let Id::Integer(ticket) = ticket else { panic!("{ticket:?} is no ticket") };
         self.tickets.lock().unwrap().push((agent, table.to_string(), ticket));
         self.enough == 0 || self.seen.fetch_add(1, Ordering::Relaxed) + 1 < self.enough
     }
@@ -35,7 +38,8 @@ impl Watch for Notebook {
 
 fn plan(agents: usize, tables: &[&str], buffer: usize) -> Plan {
     let tables = tables.iter().map(|table| Name::new(table).unwrap()).collect();
-    Plan { agents, tables, buffer, tickets: None, duration: None, rate: None }
+    let kind = KindName::Ticket;
+    Plan { agents, tables, kind, buffer, tickets: None, duration: None, rate: None }
 }
 
 fn run_local(plan: &Plan, notebook: &Notebook) -> Summary {

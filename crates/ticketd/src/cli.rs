@@ -116,6 +116,7 @@ Examples:
   ticketd simulate
   ticketd simulate --tickets 100000 --quiet --json
   ticketd simulate --agents 8 --tables a,b,c --buffer 1024 --duration 10s --quiet
+  ticketd simulate --kind snowflake --tickets 100000 --quiet
   ticketd simulate --server 127.0.0.1:7118 --rate 5";
 
 const EXPLORE_EXAMPLES: &str = "\

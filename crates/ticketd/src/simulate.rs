@@ -7,8 +7,11 @@ mod report;
 use std::time::Duration;
 
 use clap::Args;
+use ticketd_core::definition::KindName;
 use ticketd_core::name::Name;
-use ticketd_sim::live::{self, AGENTS_MAX, BUFFER_MAX, Local, Plan, Server, Stop, TABLES_MAX};
+use ticketd_sim::live::{
+    self, AGENTS_MAX, BUFFER_MAX, Issuers, Local, Plan, Server, Stop, TABLES_MAX,
+};
 
 use crate::failure::Failure;
 use crate::{logs, output, signals};
@@ -29,9 +32,10 @@ pub struct SimulateArgs {
           value_parser = Name::new)]
     tables: Vec<Name>,
 
-    /// What an ID is: tickets so far
-    #[arg(long, value_name = "KIND", default_value = "ticket", value_parser = ["ticket"])]
-    kind: String,
+    /// What an ID is: ticket, stride (a server for each agent, of which each is a member), snowflake
+    /// (a generator for each agent), uuid4, uuid7 or ulid
+    #[arg(long, value_name = "KIND", default_value = "ticket", value_parser = kind)]
+    kind: KindName,
 
     /// IDs of a table that wait in a pool; with 0 server and agent meet for each one. With
     /// --server: how many IDs an agent asks for at a time
@@ -70,12 +74,26 @@ pub fn run(args: SimulateArgs) -> Result<(), Failure> {
     let stop = Stop::default();
     let stopper = stop.clone();
     signals::on_stop(move || stopper.request()).map_err(no_threads)?;
-    let server = match &args.server {
-        Some(address) => Server::Remote(remote::connect(address, plan.agents)?),
-        None => Server::Local(Local::start().map_err(no_threads)?),
-    };
     let printer = Printer::new(&plan, args.quiet, args.json);
-    let summary = live::run(&plan, server, &printer, &stop);
+    let summary = match (&args.server, args.kind) {
+        (Some(address), KindName::Ticket) => {
+            let server = Server::Remote(remote::connect(address, plan.agents)?);
+            live::run(&plan, server, &printer, &stop)
+        }
+        (Some(_), _) => {
+            return Err(Failure::usage(
+                "--server serves tickets only; leave out --kind or --server",
+            ));
+        }
+        (None, KindName::Ticket) => {
+            let server = Server::Local(Local::start().map_err(no_threads)?);
+            live::run(&plan, server, &printer, &stop)
+        }
+        (None, _) => {
+            let issuers = Issuers::start(&plan).map_err(no_threads)?;
+            live::run_kind(&plan, &issuers, &printer, &stop)
+        }
+    };
     match printer.finish() {
         Ended::Open => {
             let report = report::Report::new(&plan, args.server.as_deref(), &summary);
@@ -104,10 +122,18 @@ fn plan(args: &SimulateArgs) -> Result<Plan, Failure> {
     Ok(Plan {
         agents: args.agents,
         tables: args.tables.clone(),
+        kind: args.kind,
         buffer: args.buffer,
         tickets: args.tickets,
         duration: args.duration,
         rate: args.rate,
+    })
+}
+
+fn kind(text: &str) -> Result<KindName, String> {
+    KindName::parse(text).ok_or_else(|| {
+        let words: Vec<&str> = KindName::ALL.into_iter().map(KindName::as_str).collect();
+        format!("expected one of {}", words.join(", "))
     })
 }
 

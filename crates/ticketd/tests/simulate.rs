@@ -158,3 +158,29 @@ fn a_server_that_dies_ends_it_with_its_summary_and_code_1() {
     let line = ran.refused(1);
     assert!(line.contains("agent ") && line.contains(&http), "{line}");
 }
+
+#[test]
+fn every_kind_is_simulated_and_its_promises_are_kept() {
+    for (kind, order) in [
+        ("ticket", "strict"),
+        ("stride", "increasing per member"),
+        ("snowflake", "k-sorted by time, increasing per worker"),
+        ("uuid4", "none"),
+        ("uuid7", "k-sorted by time, increasing per server"),
+        ("ulid", "k-sorted by time, increasing per server"),
+    ] {
+        for buffer in ["0", "64"] {
+            let args = ["simulate", "--kind", kind, "--tickets", "5000", "--quiet", "--json"];
+            let out = run(&[&args[..], &["--agents", "5", "--buffer", buffer]].concat()).ok();
+            let out: serde_json::Value = serde_json::from_str(&out).unwrap();
+            let summary = &out["summary"];
+            assert_eq!((&summary["kind"], &summary["order"]), (&kind.into(), &order.into()));
+            assert_eq!(summary["issued"], 5000, "{summary}");
+            assert_eq!(summary["duplicates"], 0, "{summary}");
+            assert_eq!((&summary["inversions"], &summary["kept"]), (&0.into(), &true.into()));
+        }
+    }
+    let told = run(&["simulate", "--kind", "ulid", "--server", "127.0.0.1:1"]).refused(2);
+    assert!(told.contains("tickets only"), "{told}");
+    assert!(run(&["simulate", "--kind", "uuid5"]).refused(2).contains("uuid7"));
+}

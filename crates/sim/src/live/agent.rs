@@ -6,11 +6,13 @@ use std::time::Duration;
 use crossbeam_channel::Receiver;
 use ticketd_core::block::Block;
 use ticketd_core::count::Count;
+use ticketd_core::ids::Id;
 use ticketd_core::name::Name;
 use ticketd_core::time::Instant;
 use ticketd_server::clock::Clock;
 
 use super::auditor::Auditor;
+use super::kinds::KindAuditor;
 use super::stop::Stop;
 use super::{Source, Trouble, Watch};
 
@@ -35,7 +37,7 @@ impl Budget {
     }
 
     /// Claims up to `n` tickets; 0 when all are claimed.
-    fn claim(&self, n: u64) -> u64 {
+    pub(super) fn claim(&self, n: u64) -> u64 {
         let Some(left) = &self.0 else { return n };
         let claim = |left: u64| Some(left.saturating_sub(n));
         let before = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, claim);
@@ -44,19 +46,19 @@ impl Budget {
 }
 
 /// When the next ticket of an agent is due.
-struct Pace {
+pub(super) struct Pace {
     clock: Clock,
     interval: Option<Duration>,
     due: Instant,
 }
 
 impl Pace {
-    fn new(clock: Clock, per_second: Option<f64>) -> Self {
+    pub(super) fn new(clock: Clock, per_second: Option<f64>) -> Self {
         let interval = per_second.map(|rate| Duration::from_secs_f64(1.0 / rate));
         Self { clock, interval, due: clock.now() }
     }
 
-    fn wait(&mut self, stop: &Stop) {
+    pub(super) fn wait(&mut self, stop: &Stop) {
         let Some(interval) = self.interval else {
             return;
         };
@@ -148,11 +150,46 @@ impl Agent<'_> {
             if ticket > block.start() {
                 pace.wait(self.shared.stop);
             }
-            if !self.shared.watch.ticket(self.number, self.table, ticket) {
+            if !self.shared.watch.ticket(self.number, self.table, Id::Integer(ticket)) {
                 return false;
             }
         }
         true
+    }
+}
+
+/// An agent that asks for IDs of another kind than tickets.
+pub(super) struct KindAgent<'a> {
+    /// Counted from 1.
+    pub(super) number: usize,
+    pub(super) table: &'a Name,
+    pub(super) auditor: &'a KindAuditor,
+    /// Which issuer of its table it asks.
+    pub(super) issuer: usize,
+    pub(super) hatch: Receiver<Id>,
+    pub(super) shared: &'a Shared<'a>,
+}
+
+impl KindAgent<'_> {
+    /// Asks until the budget is spent or somebody says stop.
+    pub(super) fn run(self) {
+        let shared = self.shared;
+        let mut pace = Pace::new(shared.clock, shared.rate);
+        loop {
+            pace.wait(shared.stop);
+            if shared.stop.is_requested() || shared.budget.claim(1) == 0 {
+                return;
+            }
+            let asked = self.auditor.asking(self.issuer);
+            let Ok(id) = self.hatch.recv() else {
+                return;
+            };
+            self.auditor.answered(asked, id);
+            if !shared.watch.ticket(self.number, self.table, id) {
+                shared.stop.request();
+                return;
+            }
+        }
     }
 }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use ticketd_core::count::Count;
+use ticketd_core::definition::Definition;
+use ticketd_core::ids::Id;
 use ticketd_core::name::Name;
 use ticketd_server::clock::Clock;
 use ticketd_server::error::ServiceError;
@@ -14,6 +16,8 @@ use ticketd_server::service::{Service, ServiceSettings};
 use ticketd_server::source::Source;
 use ticketd_store::{Memory, Store};
 use tokio::runtime::{Builder, Handle, Runtime};
+
+use super::kinds::not_made;
 
 /// How long the end of a run waits for the owner tasks. They have nothing to wait for.
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
@@ -55,6 +59,12 @@ impl Local {
         }
     }
 
+    /// Makes the sequence `table`.
+    pub(super) fn create(&self, table: &Name, definition: Definition) -> io::Result<()> {
+        let made = self.runtime.block_on(self.service.create(table, definition, false));
+        made.map(drop).map_err(|error| not_made(table, error))
+    }
+
     /// How many IDs of `table` the service knows to be lost.
     pub(super) fn burnt(&self, table: &Name) -> u64 {
         let blocks = self.service.opened_info(table).and_then(|info| info.blocks);
@@ -84,6 +94,26 @@ impl Dispenser {
                 return Ok(());
             }
         }
+    }
+
+    /// Hands IDs of any kind out until nobody takes them any more.
+    pub(super) fn run_ids(mut self, hatch: &Sender<Id>) -> Result<(), ServiceError> {
+        loop {
+            let id = self.next_id()?;
+            if hatch.send(id).is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn next_id(&mut self) -> Result<Id, ServiceError> {
+        if let Some(range) = self.source.as_ref().and_then(|source| source.take_up_to(1)) {
+            return Ok(Id::Integer(range.first));
+        }
+        let asked = self.service.next(&self.table, Count::ONE);
+        let issued = self.runtime.block_on(asked)?;
+        self.source = self.service.opened(self.table.as_str());
+        Ok(issued.ids.iter(issued.kind).next().expect("one was asked for"))
     }
 
     /// The next ticket: from memory as a rule, and when the block is spent by way of the owner.

@@ -5,7 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use ticketd_core::ids::Id;
 use ticketd_core::name::Name;
+use ticketd_core::text::Format;
 use ticketd_sim::live::{Plan, Watch};
 
 use crate::output::{self, Output};
@@ -83,10 +85,11 @@ impl Page {
 }
 
 impl Watch for Printer {
-    fn ticket(&self, agent: usize, table: &Name, ticket: u64) -> bool {
+    fn ticket(&self, agent: usize, table: &Name, ticket: Id) -> bool {
         if self.quiet {
             return true;
         }
+        let ticket = Format::default().write(ticket);
         self.page().attempt(|out| {
             if self.json {
                 // A name has no character that JSON would want escaped.

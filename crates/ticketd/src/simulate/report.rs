@@ -3,13 +3,18 @@
 use std::io::{self, Write};
 
 use serde::Serialize;
-use ticketd_sim::live::{Findings, Plan, Summary, TableSummary};
+use ticketd_core::ids::Id;
+use ticketd_core::text::Format;
+use ticketd_sim::live::{Findings, Plan, Seen, Summary, TableSummary};
 
 use crate::table;
 
 /// What is told of a run. IDs are strings, because JavaScript loses digits above 2^53.
 #[derive(Debug, Serialize)]
 pub struct Report {
+    kind: &'static str,
+    /// The order that the kind promises, and that was checked.
+    order: &'static str,
     agents: usize,
     buffer: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,6 +51,9 @@ struct TableReport {
     exact_from: Option<String>,
     exact_to: Option<String>,
     unchecked: u64,
+    /// What was checked, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checked: Option<String>,
 }
 
 impl Report {
@@ -57,6 +65,8 @@ impl Report {
         };
         let issued = sum(|found| found.issued);
         Self {
+            kind: plan.kind.as_str(),
+            order: plan.kind.order(),
             agents: plan.agents,
             buffer: plan.buffer,
             server: server.map(str::to_owned),
@@ -86,8 +96,13 @@ impl Report {
         let server = self.server.as_ref().map(|at| format!(", server {at}")).unwrap_or_default();
         writeln!(
             out,
-            "\n{issued} tickets in {seconds:.2} s, {per_second:.0} a second; agents {agents}, \
-             buffer {buffer}{server}\n"
+            "\n{issued} {} in {seconds:.2} s, {per_second:.0} a second; agents {agents}, \
+             buffer {buffer}{server}\n",
+            if self.kind == "ticket" {
+                "tickets".to_owned()
+            } else {
+                format!("IDs of kind {}", self.kind)
+            }
         )?;
         let columns = [
             ("table", false),
@@ -124,7 +139,17 @@ impl TableReport {
             exact_from: found.first.map(|_| found.exact_from.to_string()),
             exact_to: found.last.map(|id| id.to_string()),
             unchecked: found.unchecked,
+            checked: None,
         }
+        .with(table.seen.as_ref())
+    }
+
+    /// Of kinds other than tickets, which IDs there were.
+    fn with(self, seen: Option<&Seen>) -> Self {
+        let Some(seen) = seen else { return self };
+        let text = |id: Id| Format::default().write(id);
+        let (first, last) = (seen.first.map(text), seen.last.map(text));
+        Self { first, last, checked: Some(seen.checked.clone()), ..self }
     }
 
     fn row(&self) -> [String; 8] {
@@ -144,6 +169,9 @@ impl TableReport {
     /// Says over what span uniqueness was checked exactly.
     fn exactness(&self, out: &mut impl Write) -> io::Result<()> {
         let Self { table, unchecked, .. } = self;
+        if let Some(checked) = &self.checked {
+            return writeln!(out, "{table}: {checked}");
+        }
         let (Some(first), Some(from), Some(to)) = (&self.first, &self.exact_from, &self.exact_to)
         else {
             return Ok(());
@@ -168,6 +196,15 @@ pub fn broken(summary: &Summary) -> String {
 fn broken_table(table: &TableSummary) -> String {
     let (name, found) = (&table.name, &table.found);
     let mut told = Vec::new();
+    if let Some(seen) = &table.seen {
+        let text = |id: Id| Format::default().write(id);
+        if let Some(id) = seen.a_duplicate.map(text) {
+            told.push(format!("{} duplicates, such as {id}", found.duplicates));
+        }
+        if let Some((id, higher)) = seen.an_inversion.map(|(id, higher)| (text(id), text(higher))) {
+            told.push(format!("{} inversions, such as {id} after {higher}", found.inversions));
+        }
+    }
     if let Some(id) = found.a_duplicate {
         told.push(format!("{} duplicates, such as {id}", found.duplicates));
     }
