@@ -49,7 +49,7 @@ fn wrong_usage_is_refused_with_code_2_before_anybody_is_asked() {
         (&["simulate", "--rate", "0"], "tickets per second"),
         (&["simulate", "--rate", "NaN"], "tickets per second"),
         (&["simulate", "--duration", "10"], "unit"),
-        (&["simulate", "--kind", "uuid7"], "ticket"),
+        (&["simulate", "--kind", "uuid5"], "ticket"),
         (&["explore", "--trace"], "--seed"),
         (&["serve", "--resp", "7117"], "IP:PORT"),
         (&["serve", "--prot", "7117"], "--prot"),
