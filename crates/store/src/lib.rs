@@ -8,6 +8,7 @@
 pub mod conformance;
 mod contract;
 pub mod embedded;
+pub mod engine;
 mod error;
 pub mod liar;
 mod memory;
