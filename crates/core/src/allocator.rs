@@ -12,7 +12,7 @@
 //! | serving | the block under the cursor, and perhaps one beyond a hole | perhaps a refill |
 //! | stopping | what is left | what is in flight ends, then the rest is handed back |
 //! | ended, broken | nothing | every request is refused with the reason |
-//! | of another kind | nothing | every request is told that its IDs do not come in blocks |
+//! | elsewhere | nothing | every request is told whom to ask: another server, or another source, since its IDs do not come in blocks |
 //!
 //! The rules that make it right, each of them attacked by a mutant of the deterministic world:
 //!
@@ -61,7 +61,8 @@ enum Life {
     Stopping,
     Ended,
     Broken(Failure),
-    OtherKind(Box<Record>),
+    /// This owner issues nothing, and what everybody is told.
+    Elsewhere(Refusal),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -80,6 +81,8 @@ pub struct Allocator<R> {
     definition: Option<Definition>,
     /// See [`Record::generation`].
     generation: u32,
+    /// See [`Reserve::turn`].
+    turn: u64,
     holding: Holding,
     demand: Demand,
     queue: Queue<R>,
@@ -105,6 +108,7 @@ impl<R> Allocator<R> {
             life: Life::Opening,
             definition: None,
             generation: 0,
+            turn: 0,
             holding: Holding::new(cursor),
             demand: Demand::new(config.block_len, config.auto_min, config.auto_max),
             queue: Queue::new(),
@@ -150,7 +154,12 @@ impl<R> Allocator<R> {
                 self.raise_asked(Raising { request, floor: floor.min(MARK_MAX), deadline }, out);
             }
             Event::LowWater => self.refill_due = true,
-            Event::Opened(attempt, record) => self.opened(attempt, record, out),
+            Event::Opened(attempt, record, turn) => self.opened(attempt, record, turn, out),
+            Event::OwnedBy(attempt, server, kind) => {
+                self.answered(attempt);
+                self.leave(&Refusal::OwnedBy(server, kind), out);
+            }
+            Event::LeaseEnded => self.lease_ended(out),
             Event::Reserved(attempt, block) => self.reserved(now, attempt, block, out),
             Event::Raised(attempt, mark) => self.raised(attempt, mark, out),
             Event::HandedBack(attempt, done) => self.handed_back(attempt, done, out),
@@ -159,6 +168,11 @@ impl<R> Allocator<R> {
             Event::Tick => {}
             Event::Stop => self.stop(out),
         }
+    }
+
+    /// Books IDs that were taken, and must not be answered since the lease has ended, as burnt.
+    pub fn forget(&mut self, taken: Block) {
+        self.holding.forget(taken);
     }
 
     /// Forgets the waiting requests that `gone` picks: whoever asked does not wait any more.
@@ -194,7 +208,7 @@ impl<R> Allocator<R> {
     fn wanted(&mut self, waiting: Waiting<R>, out: &mut Vec<Action<R>>) {
         let refusal = match &self.life {
             Life::Broken(failure) => Some(Refusal::Store(failure.clone())),
-            Life::OtherKind(record) => Some(Refusal::OtherKind(record.clone())),
+            Life::Elsewhere(refusal) => Some(refusal.clone()),
             Life::Stopping | Life::Ended => Some(Refusal::Stopping),
             Life::Opening | Life::Serving if self.queue.waiting.len() >= WAITING_MAX => {
                 Some(Refusal::Overloaded)
@@ -216,7 +230,7 @@ impl<R> Allocator<R> {
     fn raise_asked(&mut self, raising: Raising<R>, out: &mut Vec<Action<R>>) {
         let refusal = match &self.life {
             Life::Broken(failure) => Refusal::Store(failure.clone()),
-            Life::OtherKind(record) => Refusal::OtherKind(record.clone()),
+            Life::Elsewhere(refusal) => refusal.clone(),
             Life::Stopping | Life::Ended => Refusal::Stopping,
             Life::Opening | Life::Serving if self.queue.raises.len() >= WAITING_MAX => {
                 Refusal::Overloaded
@@ -243,18 +257,16 @@ impl<R> Allocator<R> {
         self.last_failure = None;
     }
 
-    fn opened(&mut self, attempt: AttemptId, record: Record, out: &mut Vec<Action<R>>) {
+    fn opened(&mut self, attempt: AttemptId, record: Record, turn: u64, out: &mut Vec<Action<R>>) {
         self.answered(attempt);
         self.succeeded();
         if !record.definition.kind.name().has_blocks() {
-            self.refuse_all(&Refusal::OtherKind(Box::new(record)), out);
-            // Whoever is on the way is told the same.
-            self.life = Life::OtherKind(Box::new(record));
-            out.push(Action::Ended);
+            self.leave(&Refusal::OtherKind(Box::new(record)), out);
             return;
         }
         self.definition = Some(record.definition);
         self.generation = record.generation();
+        self.turn = turn;
         let block_len = record.definition.block_len.unwrap_or(self.config.block_len);
         self.demand = Demand::new(block_len, self.config.auto_min, self.config.auto_max);
         self.holding.begin(&record);
@@ -262,6 +274,34 @@ impl<R> Allocator<R> {
             self.life = Life::Serving;
         }
         self.settle(out);
+    }
+
+    /// Ends, since somebody else has the IDs. Whoever is on the way is told the same.
+    fn leave(&mut self, refusal: &Refusal, out: &mut Vec<Action<R>>) {
+        self.in_flight = None;
+        self.holding.burn_all(Burn::Fenced);
+        self.refuse_all(refusal, out);
+        self.life = Life::Elsewhere(refusal.clone());
+        out.push(Action::Ended);
+    }
+
+    /// The lease of this server has ended: what it holds is worth nothing any more, since another
+    /// server may have issued larger IDs.
+    fn lease_ended(&mut self, out: &mut Vec<Action<R>>) {
+        match self.life {
+            Life::Opening | Life::Serving => self.leave(&Refusal::Moved, out),
+            Life::Stopping => {
+                if let Some((_, Question::HandBack(unissued))) = self.in_flight.take() {
+                    self.holding.burn(Burn::Stop, unissued.end - unissued.start);
+                }
+                self.holding.burn_all(Burn::Fenced);
+                self.refuse_all(&Refusal::Stopping, out);
+                self.life = Life::Ended;
+                out.push(Action::Ended);
+            }
+            Life::Broken(_) => self.stop(out),
+            Life::Ended | Life::Elsewhere(_) => {}
+        }
     }
 
     fn reserved(
@@ -369,6 +409,9 @@ impl<R> Allocator<R> {
                 self.life = Life::Broken(failure);
                 out.push(Action::Ended);
             }
+            FailureKind::Fenced if self.life == Life::Serving => {
+                self.leave(&Refusal::Moved, out);
+            }
             FailureKind::Fenced
             | FailureKind::NotFound
             | FailureKind::Invalid
@@ -474,7 +517,7 @@ impl<R> Allocator<R> {
             Life::Stopping if self.queue.is_empty() => self.finish(out),
             Life::Stopping if self.definition.is_none() => self.ask(Question::Open, out),
             Life::Stopping => self.pump_serving(now, out),
-            Life::Ended | Life::Broken(_) | Life::OtherKind(_) => {}
+            Life::Ended | Life::Broken(_) | Life::Elsewhere(_) => {}
         }
     }
 
@@ -496,7 +539,8 @@ impl<R> Allocator<R> {
             let spent = self.holding.spent();
             self.gathering.asked(now);
             let floor = self.holding.mark();
-            let wanted = Reserve { floor, len, spent, generation: self.generation };
+            let wanted =
+                Reserve { floor, len, spent, generation: self.generation, turn: self.turn };
             self.ask(Question::Reserve(wanted), out);
         }
     }
@@ -541,14 +585,14 @@ impl<R> Allocator<R> {
                 self.life = Life::Ended;
                 out.push(Action::Ended);
             }
-            Life::Stopping | Life::Ended | Life::OtherKind(_) => {}
+            Life::Stopping | Life::Ended | Life::Elsewhere(_) => {}
         }
     }
 
     /// Nobody waits any more: hand back what is left, once.
     fn finish(&mut self, out: &mut Vec<Action<R>>) {
         let opened_at = self.holding.opened_at();
-        let mut unissued = self.holding.give_up();
+        let mut unissued = HandBack { turn: self.turn, ..self.holding.give_up() };
         if self.is_mutant(Mutant::HandBackIssued) {
             unissued.start = opened_at.unwrap_or(unissued.start);
         }

@@ -72,10 +72,11 @@ impl KindName {
         }
     }
 
-    /// The order that its IDs keep, in the words of the contract.
+    /// The order that its IDs keep, in the words of the contract; of tickets, unless
+    /// [`Definition::order`] says otherwise.
     pub const fn order(self) -> &'static str {
         match self {
-            Self::Ticket => "strict",
+            Self::Ticket => Order::Strict.as_str(),
             Self::Stride => "increasing per member",
             Self::Snowflake => "k-sorted by time, increasing per worker",
             Self::Uuid4 => "none",
@@ -91,6 +92,32 @@ impl KindName {
     /// The kind that `word` names.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+/// The order of tickets that several servers answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Order {
+    /// If one was answered before another was asked for, it is smaller, whichever servers answered:
+    /// one server owns the sequence at a time, and the others ask it.
+    #[default]
+    Strict,
+    /// Each server spends its own blocks, so IDs only increase per server.
+    Loose,
+}
+
+impl Order {
+    /// The word for it in commands, settings and answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Strict => "strict",
+            Self::Loose => "loose",
+        }
+    }
+
+    /// The order that `word` names.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Strict, Self::Loose].into_iter().find(|order| order.as_str() == word)
     }
 }
 
@@ -155,9 +182,30 @@ pub struct Definition {
     /// How long its blocks are; `None` follows the server's setting. Only kinds that are reserved
     /// in blocks have one.
     pub block_len: Option<BlockLen>,
+    /// Of tickets: the order that several servers keep together. Of other kinds
+    /// [`Order::Strict`], which means nothing there.
+    pub order: Order,
 }
 
 impl Definition {
+    /// A sequence of `kind` of which nothing else was chosen.
+    pub const fn of(kind: Kind) -> Self {
+        Self { kind, block_len: None, order: Order::Strict }
+    }
+
+    /// The order that its IDs keep, in the words of the contract.
+    pub const fn order_in_words(&self) -> &'static str {
+        match (self.kind, self.order) {
+            (Kind::Ticket, Order::Loose) => "loose: increasing per server",
+            (kind, _) => kind.name().order(),
+        }
+    }
+
+    /// Whether several servers take turns at it: one owns it at a time.
+    pub const fn has_owner(&self) -> bool {
+        self.kind.name().has_blocks() && matches!(self.order, Order::Strict)
+    }
+
     /// What `other` has otherwise, in words: `members 3, not 5; offset 1, not 2`.
     pub fn difference_to(&self, other: &Self) -> String {
         let (mine, theirs) = (self.rows(), other.rows());
@@ -188,7 +236,8 @@ impl Definition {
                 rows.push(("layout", format!("{}", chosen.layout)));
                 rows.push(("counter_start", chosen.counter_start.as_str().into()));
             }
-            Kind::Ticket | Kind::Uuid4 | Kind::Uuid7 | Kind::Ulid => {}
+            Kind::Ticket => rows.push(("order", self.order.as_str().into())),
+            Kind::Uuid4 | Kind::Uuid7 | Kind::Ulid => {}
         }
         if self.kind.name().has_blocks() {
             let len = self.block_len.map_or("as the server's".into(), |len| format!("{len}"));
@@ -230,21 +279,24 @@ mod tests {
             assert_eq!(KindName::parse(kind.as_str()), Some(kind));
         }
         assert_eq!(KindName::parse("Ticket"), None);
+        for order in [Order::Strict, Order::Loose] {
+            assert_eq!(Order::parse(order.as_str()), Some(order));
+        }
+        assert_eq!(Order::parse("Strict"), None);
     }
 
     #[test]
     fn a_difference_names_what_differs_and_nothing_else() {
-        let stride = |members, offset| Definition {
-            kind: Kind::Stride(Seat::new(members, offset).unwrap()),
-            block_len: None,
-        };
+        let stride =
+            |members, offset| Definition::of(Kind::Stride(Seat::new(members, offset).unwrap()));
         assert_eq!(stride(3, 2).difference_to(&stride(5, 2)), "members 3, not 5");
         assert_eq!(stride(3, 2).difference_to(&stride(3, 2)), "");
-        let ticket = Definition { kind: Kind::Ticket, block_len: Some(BlockLen::Fixed(7)) };
+        let block_len = Some(BlockLen::Fixed(7));
+        let ticket = Definition { block_len, ..Definition::default() };
         assert_eq!(
             ticket.difference_to(&stride(3, 2)),
-            "kind ticket, not stride; block_len 7, not as the server's; no members, not 3; \
-             no offset, not 2"
+            "kind ticket, not stride; order strict, not given; block_len 7, not as the server's; \
+             no members, not 3; no offset, not 2"
         );
     }
 }

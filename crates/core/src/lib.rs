@@ -18,6 +18,7 @@ extern crate std;
 pub mod allocator;
 pub mod backoff;
 pub mod block;
+pub mod cluster;
 pub mod count;
 pub mod cursor;
 pub mod decode;

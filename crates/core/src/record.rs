@@ -8,7 +8,7 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use crate::block::Block;
-use crate::definition::{BlockLen, Definition, Kind, KindName};
+use crate::definition::{BlockLen, Definition, Kind, KindName, Order};
 use crate::limits::{ID_MIN, MARK_MAX};
 use crate::name::Name;
 use crate::snowflake::{CounterStart, Snowflake};
@@ -40,6 +40,9 @@ pub struct Reserve {
     pub spent: u64,
     /// The number of the generation that whoever asks believes in, as [`Record::generation`].
     pub generation: u32,
+    /// The turn in which whoever asks owns the sequence: see
+    /// [`Shared::turn`](crate::cluster::Shared::turn). 0 where nobody shares it.
+    pub turn: u64,
 }
 
 /// Unissued IDs that their only holder gives back at a clean stop: `[start, end)`, perhaps empty.
@@ -50,6 +53,8 @@ pub struct HandBack {
     /// The mark as the holder knows it. If the store's is another, somebody else has reserved
     /// since, and nothing is given back.
     pub end: u64,
+    /// As [`Reserve::turn`].
+    pub turn: u64,
 }
 
 /// Why there is no block.
@@ -63,6 +68,8 @@ pub enum NoBlock {
     Fenced,
     /// This member has left the stride sequence.
     Left,
+    /// Another server owns the sequence, or another turn of this one.
+    NotOwner,
 }
 
 /// Bytes that are no record of the sequence they were stored under.
@@ -183,7 +190,7 @@ const BLOCK_LEN_AUTO: u64 = u64::MAX;
 
 impl Record {
     /// The record as it is stored under `name`, but for what [`Record::encode_chosen`] holds:
-    /// format, kind, 2 bytes of zero, then block length, mark and spent as little-endian 64-bit
+    /// format, kind, order, a byte of zero, then block length, mark and spent as little-endian 64-bit
     /// numbers, then the CRC-32 of the name and all that before it.
     ///
     /// A version that does not know a kind refuses the record, so that it cannot issue from it.
@@ -196,6 +203,7 @@ impl Record {
         let mut bytes = [0; ENCODED_LEN];
         bytes[0] = FORMAT;
         bytes[1] = self.definition.kind.name() as u8;
+        bytes[2] = u8::from(self.definition.order == Order::Loose);
         bytes[4..12].copy_from_slice(&block_len.to_le_bytes());
         bytes[12..20].copy_from_slice(&self.mark.to_le_bytes());
         bytes[20..28].copy_from_slice(&self.spent.to_le_bytes());
@@ -235,9 +243,10 @@ impl Record {
         if checksum(name, &bytes[..28]).to_le_bytes() != bytes[28..] {
             return Err(DecodeError::Checksum);
         }
-        let &[FORMAT, kind, 0, 0, ..] = bytes else {
+        let &[FORMAT, kind, order @ (0 | 1), 0, ..] = bytes else {
             return Err(DecodeError::Unknown);
         };
+        let order = if order == 0 { Order::Strict } else { Order::Loose };
         let (kind, member) = decode_kind(name, kind, chosen)?;
         let block_len = match number(4) {
             BLOCK_LEN_OF_SERVER => None,
@@ -251,7 +260,7 @@ impl Record {
         if member.is_some_and(|member| mark < member.generation.base()) {
             return Err(DecodeError::Contradiction);
         }
-        Ok(Self { definition: Definition { kind, block_len }, mark, spent, member })
+        Ok(Self { definition: Definition { kind, block_len, order }, mark, spent, member })
     }
 }
 
@@ -324,7 +333,7 @@ mod tests {
     }
 
     fn reserve(floor: u64, len: u64) -> Reserve {
-        Reserve { floor, len, spent: 1, generation: 0 }
+        Reserve { floor, len, spent: 1, generation: 0, turn: 0 }
     }
 
     #[test]
@@ -350,7 +359,7 @@ mod tests {
     fn a_member_of_a_stride_reserves_up_to_its_last_id_and_no_further() {
         for (members, offset) in [(1, 1), (2, 1), (2, 2), (3, 1), (7, 5), (65_536, 65_536)] {
             let seat = Seat::new(members, offset).unwrap();
-            let mut r = Record::new(Definition { kind: Kind::Stride(seat), block_len: None });
+            let mut r = Record::new(Definition::of(Kind::Stride(seat)));
             r.raise(u64::MAX);
             let last = u128::from(offset) + u128::from(r.mark - 2) * u128::from(members);
             assert!(last <= u128::from(ID_MAX) && last + u128::from(members) > u128::from(ID_MAX));
@@ -373,11 +382,11 @@ mod tests {
     #[test]
     fn takes_back_only_from_the_one_who_reserved_last() {
         let mut r = record(50);
-        assert!(!r.hand_back(HandBack { start: 40, end: 49 }));
-        assert!(!r.hand_back(HandBack { start: 51, end: 50 }));
-        assert!(!r.hand_back(HandBack { start: 0, end: 50 }));
+        assert!(!r.hand_back(HandBack { start: 40, end: 49, turn: 0 }));
+        assert!(!r.hand_back(HandBack { start: 51, end: 50, turn: 0 }));
+        assert!(!r.hand_back(HandBack { start: 0, end: 50, turn: 0 }));
         assert_eq!(r, record(50));
-        assert!(r.hand_back(HandBack { start: 45, end: 50 }));
+        assert!(r.hand_back(HandBack { start: 45, end: 50, turn: 0 }));
         assert_eq!((r.mark, r.spent, r.unaccounted()), (45, 45, 0));
     }
 
@@ -413,7 +422,7 @@ mod tests {
     fn what_was_chosen_about_a_kind_is_read_back_and_damage_to_it_is_noticed() {
         let name = Name::new("eu/notes").unwrap();
         for kind in kinds() {
-            let record = Record::new(Definition { kind, block_len: None });
+            let record = Record::new(Definition::of(kind));
             let (bytes, chosen) = (record.encode(&name), record.encode_chosen(&name));
             assert_eq!(Record::decode(&name, &bytes, chosen.as_deref()), Ok(record));
             let Some(chosen) = chosen else { continue };
@@ -439,9 +448,11 @@ mod tests {
                 Just(None), Just(Some(BlockLen::Auto)),
                 (1..=crate::limits::BLOCK_LEN_MAX).prop_map(|n| Some(BlockLen::Fixed(n)))
             ],
+            loose in any::<bool>(),
         ) {
             let name = Name::new("a/b").unwrap();
-            let definition = Definition { kind: Kind::Ticket, block_len };
+            let order = if loose { Order::Loose } else { Order::Strict };
+            let definition = Definition { kind: Kind::Ticket, block_len, order };
             let spent = mark.saturating_sub(below).max(ID_MIN);
             let record = Record { mark, spent, ..Record::new(definition) };
             prop_assert_eq!(Record::decode(&name, &record.encode(&name), None), Ok(record));

@@ -104,7 +104,8 @@ impl World {
             member.accepted = None;
         }
         let generation = record.generation();
-        let block = free.reserve(Reserve { floor: 1, len: 1, spent: 1, generation }).ok()?;
+        let block =
+            free.reserve(Reserve { floor: 1, len: 1, spent: 1, generation, turn: 0 }).ok()?;
         (record.mark, record.spent) = (free.mark, free.spent);
         let id = record.id_of(block.start());
         if !state.reserved.insert(id) {
@@ -199,7 +200,7 @@ impl Model for World {
 
     fn init_states(&self) -> Vec<State> {
         let seat = |at: usize| Seat::new(self.old, u32::try_from(at).ok()? + 1).ok();
-        let record = |seat| Record::new(Definition { kind: Kind::Stride(seat), block_len: None });
+        let record = |seat| Record::new(Definition::of(Kind::Stride(seat)));
         vec![State {
             members: (0..self.addresses).map(|at| seat(at).map(record)).collect(),
             seen: vec![Vec::new(); self.goals.len()],

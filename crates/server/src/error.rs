@@ -130,6 +130,9 @@ impl From<Refusal> for ServiceError {
                 "its kind is {}, whose IDs do not come in blocks",
                 record.definition.kind.name().as_str()
             )),
+            Refusal::OwnedBy(..) | Refusal::Moved => {
+                Self::new(ErrorKind::Fenced, "another server owns the sequence now; try again")
+            }
             Refusal::Lowering { next } => Self::new(
                 ErrorKind::Conflict,
                 format!("a sequence only moves forward: its next ID is {next} already"),

@@ -6,6 +6,7 @@
 //! same code. How names stand in paths is told in `request.rs`.
 
 mod choice;
+mod cluster;
 mod decode;
 mod document;
 mod probes;
@@ -23,7 +24,7 @@ use axum::http::HeaderValue;
 use axum::http::header::CACHE_CONTROL;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::any;
+use axum::routing::{any, post};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -32,6 +33,7 @@ pub use self::choice::CreateSequence;
 pub use self::decode::Decoded;
 use self::document::Document;
 use self::problem::Problem;
+use crate::cluster::peer;
 use crate::error::ErrorKind;
 use crate::metrics::Traffic;
 use crate::service::Service;
@@ -73,6 +75,8 @@ fn routes() -> OpenApiRouter<Arc<HttpContext>> {
         .routes(routes!(probes::openapi))
         .routes(routes!(sequences::list))
         .routes(routes!(decode::decode))
+        .routes(routes!(cluster::show))
+        .route(peer::PATH, post(cluster::answer))
         .route("/v1/sequences/{*rest}", any(sequences::dispatch))
         .route("/v1/stride/{*rest}", any(stride::dispatch))
 }

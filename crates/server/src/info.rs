@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ticketd_core::allocator::Observation;
-use ticketd_core::definition::{BlockLen, Kind};
+use ticketd_core::definition::{BlockLen, Definition, Kind};
 use ticketd_core::forecast;
 use ticketd_core::limits::ID_MIN;
 use ticketd_core::name::Name;
@@ -18,6 +18,8 @@ pub struct Info {
     pub name: Name,
     /// What an ID of it is.
     pub kind: Kind,
+    /// The order that its IDs keep, in the words of the contract.
+    pub order: &'static str,
     /// IDs issued by this server since it opened the sequence.
     pub issued: u64,
     /// IDs issued per second, a mean that favours the last minute.
@@ -66,7 +68,7 @@ impl Info {
             per_second,
             lasts: forecast::lasts(left, per_second),
             blocks: Some(blocks),
-            ..Self::of_kind(name, record.definition.kind)
+            ..Self::of(name, &record.definition)
         }
     }
 
@@ -82,11 +84,25 @@ impl Info {
             open: None,
         };
         let blocks = kind.name().has_blocks().then_some(blocks);
-        Self { blocks, ..Self::of_kind(name, kind) }
+        Self { blocks, ..Self::of(name, &record.definition) }
     }
 
     /// A sequence of which no more is known than what it is.
     pub(crate) fn of_kind(name: Name, kind: Kind) -> Self {
-        Self { name, kind, issued: 0, per_second: 0.0, lasts: None, blocks: None, snowflake: None }
+        Self::of(name, &Definition::of(kind))
+    }
+
+    fn of(name: Name, definition: &Definition) -> Self {
+        let (kind, order) = (definition.kind, definition.order_in_words());
+        Self {
+            name,
+            kind,
+            order,
+            issued: 0,
+            per_second: 0.0,
+            lasts: None,
+            blocks: None,
+            snowflake: None,
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use ticketd_core::allocator::{Action, AttemptId, Event};
-use ticketd_core::definition::Definition;
+use ticketd_core::cluster::{Claim, Claimed};
 use ticketd_core::failure::{Failure, FailureKind};
 use ticketd_store::{Store, StoreError};
 use tokio::sync::{mpsc, watch};
@@ -30,8 +30,8 @@ pub(crate) struct Owner {
     pub(crate) requests: mpsc::Receiver<Request>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Clock,
-    /// Make the sequence if there is none.
-    pub(crate) auto_create: bool,
+    /// How it is asked for.
+    pub(crate) claim: Claim,
     /// Turns true when the server stops.
     pub(crate) stopping: watch::Receiver<bool>,
     pub(crate) times: Arc<StoreTimes>,
@@ -80,7 +80,7 @@ impl Owner {
         asked: &mut Option<Asked>,
     ) -> bool {
         let events = events.into_iter().inspect(|event| {
-            if let Event::Opened(_, record) = event {
+            if let Event::Opened(_, record, _) = event {
                 self.sequence.opened(record);
             }
             note(&self.sequence, event);
@@ -119,18 +119,17 @@ impl Owner {
     fn ask(&self, question: Action<Reply>) -> Asked {
         let store = Arc::clone(&self.store);
         let name = self.sequence.name().clone();
-        let (clock, times, auto_create) = (self.clock, Arc::clone(&self.times), self.auto_create);
+        let (clock, times, claim) = (self.clock, Arc::clone(&self.times), self.claim);
         Box::pin(async move {
             let asked_at = clock.now();
             let (attempt, result) = match question {
-                Action::Open(attempt) if auto_create => {
-                    let record = store.create(&name, Definition::default()).await;
-                    (attempt, record.map(|record| Event::Opened(attempt, record)))
-                }
                 Action::Open(attempt) => {
-                    let record = store.read(&name).await;
-                    let record = record.and_then(|r| r.ok_or_else(|| StoreError::not_found(&name)));
-                    (attempt, record.map(|record| Event::Opened(attempt, record)))
+                    let claimed = store.claim(&name, claim).await;
+                    let opened = claimed.map(|claimed| match claimed {
+                        Claimed::Mine(record, turn) => Event::Opened(attempt, record, turn),
+                        Claimed::Theirs(server, kind) => Event::OwnedBy(attempt, server, kind),
+                    });
+                    (attempt, opened)
                 }
                 Action::Reserve(attempt, wanted) => {
                     let block = store.reserve(&name, wanted).await;
@@ -167,6 +166,7 @@ fn event_of(request: Request) -> Event<Reply> {
             Event::Raise { request: reply, floor, deadline }
         }
         Request::Close => Event::Stop,
+        Request::LeaseEnded => Event::LeaseEnded,
     }
 }
 

@@ -8,6 +8,7 @@ use ticketd_core::block::Block;
 use ticketd_core::count::Count;
 use ticketd_core::cursor::{Cursor, Taken};
 use ticketd_core::definition::KindName;
+use ticketd_core::failure::{Failure, FailureKind};
 use ticketd_core::forecast::RateMeter;
 use ticketd_core::ids::Range;
 use ticketd_core::name::Name;
@@ -15,6 +16,7 @@ use ticketd_core::record::Record;
 use ticketd_core::time::Instant;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use crate::cluster::Lease;
 use crate::info::Info;
 
 /// Whom the owner answers.
@@ -49,6 +51,8 @@ pub(crate) enum Request {
     },
     /// Hand back what is left, and end.
     Close,
+    /// The lease under which it was opened has ended.
+    LeaseEnded,
 }
 
 /// A named source of IDs that is open on this server.
@@ -65,6 +69,8 @@ pub struct Sequence {
     /// before anything can be taken.
     record: OnceLock<Record>,
     rate: Mutex<RateMeter>,
+    /// Of several servers: under which this one may own it.
+    lease: Option<Arc<Lease>>,
 }
 
 /// Why the owner did not answer.
@@ -82,6 +88,7 @@ impl Sequence {
         name: Name,
         config: Config,
         queue_len: usize,
+        lease: Option<Arc<Lease>>,
         now: Instant,
     ) -> (Self, mpsc::Receiver<Request>) {
         let cursor = Arc::new(Cursor::closed());
@@ -94,8 +101,14 @@ impl Sequence {
             allocator: Mutex::new(Allocator::new(config, cursor)),
             record: OnceLock::new(),
             rate: Mutex::new(RateMeter::new(now, 0)),
+            lease,
         };
         (sequence, received)
+    }
+
+    /// Whether its owner has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.requests.is_closed()
     }
 
     /// Its name.
@@ -115,14 +128,41 @@ impl Sequence {
         self.record.get_or_init(|| *record);
     }
 
+    /// The lease that an answer depends on, if another server could own the sequence.
+    fn owning(&self) -> Option<&Lease> {
+        let lease = self.lease.as_deref()?;
+        // Of one that has not been read yet nothing can be taken.
+        let is_owned = self.record.get().is_none_or(|record| record.definition.has_owner());
+        is_owned.then_some(lease)
+    }
+
+    fn has_lapsed(&self) -> bool {
+        self.owning().is_some_and(Lease::has_lapsed)
+    }
+
+    /// Whether the IDs of `block`, which have been taken, may be answered. If not, they are burnt.
+    fn may_answer(&self, block: Block) -> bool {
+        let may = self.owning().is_none_or(Lease::holds);
+        if !may {
+            self.allocator().forget(block);
+        }
+        may
+    }
+
     /// The hot path: takes `n` IDs that are evenly apart from memory, or nothing.
     pub fn take(&self, n: u64) -> Option<Range> {
+        if self.has_lapsed() {
+            return None;
+        }
         self.told(self.cursor.take(n))
     }
 
     /// The hot path for a batch of requests for one ID each: takes as many as there are, up to
     /// `n`.
     pub fn take_up_to(&self, n: u64) -> Option<Range> {
+        if self.has_lapsed() {
+            return None;
+        }
         self.told(self.cursor.take_up_to(n))
     }
 
@@ -131,7 +171,7 @@ impl Sequence {
         if taken.refill_due {
             self.low_water.notify_one();
         }
-        Some(self.ids_of(taken.block))
+        self.may_answer(taken.block).then(|| self.ids_of(taken.block))
     }
 
     /// The IDs that the positions of `block` stand for.
@@ -145,18 +185,58 @@ impl Sequence {
 
     /// Takes `count` IDs that are evenly apart, waiting for the store until `deadline` if need be.
     pub(crate) async fn next(&self, count: Count, deadline: Instant) -> Result<Range, NoAnswer> {
-        if let Some(range) = self.take(count.get()) {
-            return Ok(range);
+        loop {
+            if let Some(range) = self.take(count.get()) {
+                return Ok(range);
+            }
+            self.wait_for_lease(deadline).await?;
+            let (reply, answer) = oneshot::channel();
+            let asked = Request::Ids { reply: Reply::Ids(reply), count, deadline };
+            let block = self.ask(asked, answer).await?;
+            if self.may_answer(block) {
+                return Ok(self.ids_of(block));
+            }
         }
-        let (reply, answer) = oneshot::channel();
-        let asked = Request::Ids { reply: Reply::Ids(reply), count, deadline };
-        Ok(self.ids_of(self.ask(asked, answer).await?))
     }
 
     /// Makes sure that nothing below the position `floor` is issued any more.
     pub(crate) async fn raise(&self, floor: u64, deadline: Instant) -> Result<(), NoAnswer> {
-        let (reply, answer) = oneshot::channel();
-        self.ask(Request::Raise { reply: Reply::Raise(reply), floor, deadline }, answer).await
+        loop {
+            self.wait_for_lease(deadline).await?;
+            let (reply, answer) = oneshot::channel();
+            let asked = Request::Raise { reply: Reply::Raise(reply), floor, deadline };
+            self.ask(asked, answer).await?;
+            // Whoever owned the sequence after this one would not know of a raise that was
+            // answered from memory.
+            if self.owning().is_none_or(Lease::holds) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits until IDs of a sequence that this server owns may be answered.
+    async fn wait_for_lease(&self, deadline: Instant) -> Result<(), NoAnswer> {
+        match self.owning() {
+            Some(lease) if !lease.wait(deadline).await => {
+                if lease.has_ended() {
+                    return Err(NoAnswer::Closed);
+                }
+                let failure = Failure::new(
+                    FailureKind::Unavailable,
+                    "the lease of this server could not be renewed: is the engine there?",
+                );
+                Err(NoAnswer::Refused(Refusal::Late(Some(failure))))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells the owner that the lease has ended, if it was opened under it.
+    pub(crate) async fn lease_ended(&self) {
+        if self.lease.as_deref().is_some_and(Lease::has_ended) {
+            // Whoever has ended already needs not be told.
+            drop(self.requests.send(Request::LeaseEnded).await);
+        }
     }
 
     /// Hands back what is left and ends the owner; returns when that is done.

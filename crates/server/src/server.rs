@@ -9,9 +9,11 @@ use std::time::Duration;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 use tracing::{debug, info, warn};
 
+use crate::cluster::Membership;
 use crate::http::{self, HttpContext};
 use crate::limits::{HTTP_HEAD_TIMEOUT_SECONDS, STOP_TIMEOUT_SECONDS};
 use crate::metrics::{ProtocolTraffic, Traffic};
@@ -84,8 +86,9 @@ impl Server {
     }
 
     /// Serves until `stop` is ready; then stops accepting, answers what is in flight, hands the
-    /// unissued rest back, and returns whether all of that ended in time.
-    pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
+    /// unissued rest back, and returns whether all of that ended in time. One of several servers
+    /// keeps its `membership` meanwhile, and leaves at the end.
+    pub async fn run(self, stop: impl Future<Output = ()>, membership: Option<Membership>) -> bool {
         let (stopping, stopped) = watch::channel(false);
         let (alive, mut all_gone) = mpsc::channel(1);
         let accepting = Arc::new(Accepting {
@@ -95,6 +98,7 @@ impl Server {
             alive,
         });
         let service = Arc::clone(&self.service);
+        let keeper = membership.map(|membership| Keeper::start(membership, &service));
         tokio::select! {
             () = self.accept(accepting) => unreachable!("accepting never ends by itself"),
             () = service.watch_rates() => unreachable!("watching never ends by itself"),
@@ -110,6 +114,9 @@ impl Server {
         let clean = service.stop(limit).await;
         if !clean {
             warn!("the store did not take the rest back within {limit:?}; it is burnt");
+        }
+        if let Some(keeper) = keeper {
+            keeper.leave(limit).await;
         }
         clean
     }
@@ -132,6 +139,41 @@ impl Server {
             accept_resp(self.resp, resp_context, &accepting),
             accept_http(self.http, http_context, &accepting),
         );
+    }
+}
+
+/// The task that keeps a membership.
+struct Keeper {
+    leave: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Keeper {
+    fn start(mut membership: Membership, service: &Arc<Service>) -> Self {
+        let (leave, told) = oneshot::channel();
+        let service = Arc::clone(service);
+        let task = tokio::spawn(async move {
+            let ended = || {
+                let service = Arc::clone(&service);
+                tokio::spawn(async move { service.lease_ended().await });
+            };
+            tokio::select! {
+                () = membership.keep(ended) => unreachable!("keeping never ends by itself"),
+                // Whoever could say so may be gone: that is a stop as well.
+                _ = told => {}
+            }
+            membership.leave().await;
+        });
+        Self { leave, task }
+    }
+
+    /// Ends the lease, so that nobody waits for it.
+    async fn leave(self, within: Duration) {
+        // If it is not there any more, it has left.
+        let _left = self.leave.send(());
+        if tokio::time::timeout(within, self.task).await.is_err() {
+            warn!("the lease was not ended within {within:?}; it runs out");
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! The service: what every protocol calls, and nothing that any protocol knows.
 
+mod cluster;
 mod decode;
 mod resize;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use ticketd_core::allocator::{Config, Refusal};
@@ -20,6 +21,7 @@ use ticketd_store::{Sizes, Store};
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::Clock;
+use crate::cluster::Cluster;
 use crate::error::{ErrorKind, ServiceError};
 use crate::info::Info;
 use crate::limits::{
@@ -64,6 +66,16 @@ impl Default for ServiceSettings {
     }
 }
 
+/// On whose behalf a sequence is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asker {
+    /// Of a client: if nobody owns it, it may be left to another server.
+    Client,
+    /// Of another server, or of a client whom another server has sent here: it is this server's if
+    /// it is nobody's.
+    Server,
+}
+
 /// Whether a `create` made the sequence or found it.
 #[derive(Debug, Clone)]
 pub struct Created {
@@ -85,6 +97,8 @@ pub struct Service {
     times: Arc<StoreTimes>,
     /// Written by a step of a resize, read by a raise: a floor is worked out for one generation.
     steps: tokio::sync::RwLock<()>,
+    /// Of one server among several.
+    cluster: OnceLock<Arc<Cluster>>,
 }
 
 impl std::fmt::Debug for Service {
@@ -106,6 +120,7 @@ impl Service {
             alive: Mutex::new(Some(mpsc::channel(1))),
             times: Arc::default(),
             steps: tokio::sync::RwLock::default(),
+            cluster: OnceLock::new(),
         })
     }
 
@@ -137,6 +152,7 @@ impl Service {
         if *self.stopping.borrow() {
             return Err(ServiceError::stopping());
         }
+        self.ready_in_cluster()?;
         Ok(self.store.health()?)
     }
 
@@ -150,9 +166,9 @@ impl Service {
         sequences.get(name).cloned()
     }
 
-    /// The sequence `name`, opened if it is not yet. Whether it exists is known only when it is
-    /// asked for an ID.
-    fn open(self: &Arc<Self>, name: &Name) -> Result<Source, ServiceError> {
+    /// The sequence `name`, opened if it is not yet, for `asker`. Whether it exists is known only
+    /// when it is asked for an ID.
+    fn open(self: &Arc<Self>, name: &Name, asker: Asker) -> Result<Source, ServiceError> {
         if let Some(sequence) = self.opened(name.as_str()) {
             return Ok(sequence);
         }
@@ -169,7 +185,7 @@ impl Service {
                 format!("too many sequences; the limit of this server is {SEQUENCES_MAX}");
             return Err(ServiceError::new(ErrorKind::TooLarge, message));
         }
-        let source = Source::Blocks(self.start_owner(name));
+        let source = Source::Blocks(self.start_owner(name, asker));
         sequences.insert(name.clone(), source.clone());
         Ok(source)
     }
@@ -202,17 +218,19 @@ impl Service {
         Ok(())
     }
 
-    fn start_owner(self: &Arc<Self>, name: &Name) -> Arc<Sequence> {
+    fn start_owner(self: &Arc<Self>, name: &Name, asker: Asker) -> Arc<Sequence> {
         let now = self.clock.now();
-        let (sequence, requests) =
-            Sequence::new(name.clone(), self.allocator_config(), OWNER_QUEUE_LEN, now);
+        let lease = self.cluster.get().map(|cluster| cluster.lease());
+        let claim = self.claim(name, asker, lease.as_deref());
+        let config = self.allocator_config();
+        let (sequence, requests) = Sequence::new(name.clone(), config, OWNER_QUEUE_LEN, lease, now);
         let sequence = Arc::new(sequence);
         let owner = Owner {
             sequence: Arc::clone(&sequence),
             requests,
             store: Arc::clone(&self.store),
             clock: self.clock,
-            auto_create: self.settings.auto_create,
+            claim,
             stopping: self.stopping.subscribe(),
             times: Arc::clone(&self.times),
         };
@@ -252,8 +270,9 @@ impl Service {
     /// [`ServiceError`] says why there are none; then nothing was issued.
     pub async fn next(self: &Arc<Self>, name: &Name, count: Count) -> Result<Issued, ServiceError> {
         let deadline = self.deadline();
+        let mut asker = Asker::Client;
         loop {
-            match self.open(name)? {
+            match self.open(name, asker)? {
                 Source::Blocks(sequence) => match sequence.next(count, deadline).await {
                     Ok(range) => {
                         let kind = sequence.kind().expect("it has issued, so its kind is known");
@@ -263,6 +282,12 @@ impl Service {
                 },
                 Source::Snowflake(source) => return source.next(count, deadline).await,
                 Source::Wide(wide) => return self.next_wide(&wide, count).await,
+                Source::Elsewhere(elsewhere) => match elsewhere.next(count, deadline).await {
+                    Ok(range) => {
+                        return Ok(Issued { kind: elsewhere.kind(), ids: Ids::Range(range) });
+                    }
+                    Err(not_there) => asker = self.follow(&elsewhere, not_there, deadline).await?,
+                },
                 Source::Changing(changing) => self.wait_for(&changing, deadline).await?,
             }
         }
@@ -277,6 +302,10 @@ impl Service {
     ) -> Result<(), ServiceError> {
         match no_answer {
             NoAnswer::Refused(Refusal::OtherKind(record)) => self.open_other_kind(name, &record),
+            NoAnswer::Refused(Refusal::OwnedBy(server, kind)) => {
+                self.open_elsewhere(name, server, kind)
+            }
+            NoAnswer::Refused(Refusal::Moved) => self.check_reopening(deadline).await,
             // It is closed for a moment, and not with the server.
             NoAnswer::Refused(Refusal::Stopping) => self.check_reopening(deadline).await,
             NoAnswer::Refused(refusal) => Err(refusal.into()),
@@ -310,30 +339,46 @@ impl Service {
         }
         let deadline = self.deadline();
         let _no_step = self.steps.read().await;
-        let record = self.clock.within(deadline, self.store.read(name)).await;
-        let record = record.ok_or(Refusal::Late(None))??;
-        let record = record.unwrap_or(Record::new(Definition::default()));
-        let floor = resize::floor_above(&record, to)?;
+        let (record, floor) = self.floor_above(name, to, deadline).await?;
+        let mut asker = Asker::Client;
         loop {
-            let no_answer = match self.open(name)? {
-                Source::Blocks(sequence) => match sequence.raise(floor, deadline).await {
-                    Ok(()) => return Ok(Some(record.id_of(floor)).filter(|id| *id <= ID_MAX)),
-                    Err(NoAnswer::Refused(Refusal::Lowering { next })) => {
-                        let next = record.id_of(next);
-                        return Err(Refusal::Lowering { next }.into());
+            let no_answer = match self.open(name, asker)? {
+                Source::Blocks(sequence) => {
+                    match raise_blocks(&sequence, &record, floor, deadline).await {
+                        Ok(raised) => return raised,
+                        Err(no_answer) => no_answer,
                     }
-                    Err(no_answer) => no_answer,
-                },
+                }
                 Source::Snowflake(source) => return source.raise(to, deadline).await,
                 Source::Wide(_) => {
                     let kind = record.definition.kind.name().as_str();
                     let message = format!("a {kind} sequence does not count, so nothing is raised");
                     return Err(ServiceError::invalid(message));
                 }
+                Source::Elsewhere(elsewhere) => match elsewhere.raise(to, deadline).await {
+                    Ok(next) => return Ok(next),
+                    Err(not_there) => {
+                        asker = self.follow(&elsewhere, not_there, deadline).await?;
+                        continue;
+                    }
+                },
                 Source::Changing(_) => unreachable!("a raise keeps steps out"),
             };
             self.try_otherwise(name, no_answer, deadline).await?;
         }
+    }
+
+    /// The record of `name`, and the first of its positions whose ID is above `to`.
+    async fn floor_above(
+        &self,
+        name: &Name,
+        to: u64,
+        deadline: Instant,
+    ) -> Result<(Record, u64), ServiceError> {
+        let record = self.clock.within(deadline, self.store.read(name)).await;
+        let record = record.ok_or(Refusal::Late(None))??;
+        let record = record.unwrap_or(Record::new(Definition::default()));
+        Ok((record, resize::floor_above(&record, to)?))
     }
 
     /// A request met an owner that was ending. It may try again while there is time.
@@ -413,7 +458,7 @@ impl Service {
             Source::Blocks(sequence) => sequence.info(now),
             Source::Snowflake(source) => Some(source.info(now)),
             Source::Wide(wide) => Some(wide.info(now)),
-            Source::Changing(_) => None,
+            Source::Elsewhere(_) | Source::Changing(_) => None,
         }
     }
 
@@ -489,9 +534,29 @@ impl Service {
         let sequences = self.sequences.read().unwrap_or_else(PoisonError::into_inner);
         let of_kind = |source: &Source| match source {
             Source::Snowflake(source) => Some(Arc::clone(source)),
-            Source::Blocks(_) | Source::Wide(_) | Source::Changing(_) => None,
+            Source::Blocks(_) | Source::Wide(_) | Source::Elsewhere(_) | Source::Changing(_) => {
+                None
+            }
         };
         sequences.values().filter_map(of_kind).collect()
+    }
+}
+
+/// Raises a sequence that this server issues from: to a position of `record`. Returns the smallest
+/// ID that can come next, or why it cannot be raised; or that somebody else is to be asked.
+async fn raise_blocks(
+    sequence: &Sequence,
+    record: &Record,
+    floor: u64,
+    deadline: Instant,
+) -> Result<Result<Option<u64>, ServiceError>, NoAnswer> {
+    match sequence.raise(floor, deadline).await {
+        Ok(()) => Ok(Ok(Some(record.id_of(floor)).filter(|id| *id <= ID_MAX))),
+        Err(NoAnswer::Refused(Refusal::Lowering { next })) => {
+            let next = record.id_of(next);
+            Ok(Err(Refusal::Lowering { next }.into()))
+        }
+        Err(no_answer) => Err(no_answer),
     }
 }
 

@@ -7,6 +7,7 @@ use ticketd_core::ids::{Ids, Range};
 use ticketd_core::name::Name;
 use tokio::sync::watch;
 
+use crate::cluster::elsewhere::Elsewhere;
 use crate::sequence::Sequence;
 use crate::snowflake::SnowflakeSource;
 use crate::wide::Wide;
@@ -20,6 +21,8 @@ pub enum Source {
     Snowflake(Arc<SnowflakeSource>),
     /// UUIDs and ULIDs.
     Wide(Arc<Wide>),
+    /// Another server owns it: it is asked there.
+    Elsewhere(Arc<Elsewhere>),
     /// A step of a resize is being taken: it can be opened again in a moment.
     Changing(Arc<Changing>),
 }
@@ -48,6 +51,7 @@ impl Source {
             Self::Blocks(sequence) => sequence.name().as_str(),
             Self::Snowflake(source) => source.name().as_str(),
             Self::Wide(wide) => wide.name().as_str(),
+            Self::Elsewhere(elsewhere) => elsewhere.name().as_str(),
             Self::Changing(changing) => changing.name.as_str(),
         }
     }
@@ -56,7 +60,7 @@ impl Source {
     pub fn take(&self, n: u64) -> Option<Range> {
         match self {
             Self::Blocks(sequence) => sequence.take(n),
-            Self::Snowflake(_) | Self::Wide(_) | Self::Changing(_) => None,
+            Self::Snowflake(_) | Self::Wide(_) | Self::Elsewhere(_) | Self::Changing(_) => None,
         }
     }
 
@@ -66,7 +70,7 @@ impl Source {
         match self {
             Self::Blocks(sequence) => sequence.take_up_to(n),
             Self::Snowflake(source) => source.take_up_to(n),
-            Self::Wide(_) | Self::Changing(_) => None,
+            Self::Wide(_) | Self::Elsewhere(_) | Self::Changing(_) => None,
         }
     }
 }

@@ -122,7 +122,7 @@ fn name() -> Name {
 }
 
 fn of_kind(kind: Kind) -> Definition {
-    Definition { kind, block_len: None }
+    Definition::of(kind)
 }
 
 fn snowflake(layout: &str) -> Definition {

@@ -38,7 +38,7 @@ impl Running {
                 let settings = ServerSettings { resp: any, http: any, max_connections };
                 let server = Server::bind(service, settings).await.unwrap();
                 tell.send(server.resp_addr()).unwrap();
-                server.run(async { drop(stopped.await) }).await
+                server.run(async { drop(stopped.await) }, None).await
             })
         });
         Self { resp: told.recv().unwrap(), stop: Some(stop), thread: Some(thread) }

@@ -7,7 +7,8 @@ use std::future::Future;
 use std::sync::Arc;
 
 use ticketd_core::block::Block;
-use ticketd_core::definition::{BlockLen, Definition, Kind};
+use ticketd_core::cluster::{Claim, Claimed, ServerId};
+use ticketd_core::definition::{BlockLen, Definition, Kind, Order};
 use ticketd_core::failure::FailureKind;
 use ticketd_core::limits::{ID_MAX, ID_MIN, MARK_MAX, NAME_LEN_MAX};
 use ticketd_core::name::Name;
@@ -78,6 +79,8 @@ cases![
     a_lease_needs_a_sequence,
     a_resize_is_taken_whole_and_remembered,
     who_believes_in_another_generation_reserves_nothing,
+    who_claims_issues_in_its_turn_and_hands_back,
+    a_claim_makes_the_sequence_or_does_not,
 ];
 
 /// Says which case was running when it panicked.
@@ -97,13 +100,23 @@ fn name(text: &str) -> Name {
 }
 
 fn ask(floor: u64, len: u64) -> Reserve {
-    Reserve { floor, len, spent: ID_MIN, generation: 0 }
+    Reserve { floor, len, spent: ID_MIN, generation: 0, turn: 0 }
 }
 
+/// Makes a sequence from which anybody may reserve, however many servers share the store.
 async fn made(store: &impl Store, text: &str) -> Name {
     let name = name(text);
-    ok("create", store.create(&name, Definition::default()).await);
+    let definition = Definition { order: Order::Loose, ..Definition::default() };
+    ok("create", store.create(&name, definition).await);
     name
+}
+
+/// Becomes the owner of a sequence, and returns the turn.
+async fn claimed(store: &impl Store, name: &Name) -> u64 {
+    match ok("claim", store.claim(name, Claim::of(ServerId(1))).await) {
+        Claimed::Mine(_, turn) => turn,
+        Claimed::Theirs(server, _) => panic!("nobody else is there, not {server}"),
+    }
 }
 
 async fn reserved(store: &impl Store, name: &Name, floor: u64, len: u64) -> Block {
@@ -188,7 +201,7 @@ async fn the_mark_is_the_end_of_the_last_block<S: Store>(store: Arc<S>, nature: 
             Nature::Retried => assert!(mark >= block.end()),
         }
     }
-    let asked = Reserve { floor: 1, len: 1, spent: 50, generation: 0 };
+    let asked = Reserve { floor: 1, len: 1, spent: 50, generation: 0, turn: 0 };
     let block = ok("reserve", store.reserve(&name, asked).await);
     let record = record_of(&*store, &name).await;
     assert!(record.spent <= 50.max(block.end()) && record.spent <= record.mark);
@@ -236,7 +249,7 @@ async fn a_raise_is_a_maximum<S: Store>(store: Arc<S>, _: Nature) {
 async fn what_is_handed_back_comes_again<S: Store>(store: Arc<S>, nature: Nature) {
     let name = made(&*store, "notes").await;
     let block = reserved(&*store, &name, 1, 100).await;
-    let unissued = HandBack { start: block.start() + 1, end: block.end() };
+    let unissued = HandBack { start: block.start() + 1, end: block.end(), turn: 0 };
     let taken = ok("hand_back", store.hand_back(&name, unissued).await);
     if nature == Nature::Direct {
         assert!(taken, "the last holder's rest was not taken back");
@@ -256,10 +269,10 @@ async fn only_the_last_holder_can_hand_back<S: Store>(store: Arc<S>, _: Nature) 
     let second = reserved(&*store, &name, 1, 100).await;
     let before = record_of(&*store, &name).await;
     let wrong = [
-        HandBack { start: first.start(), end: first.end() },
-        HandBack { start: second.end() + 1, end: second.end() },
-        HandBack { start: 0, end: second.end() },
-        HandBack { start: second.start(), end: before.mark + 1 },
+        HandBack { start: first.start(), end: first.end(), turn: 0 },
+        HandBack { start: second.end() + 1, end: second.end(), turn: 0 },
+        HandBack { start: 0, end: second.end(), turn: 0 },
+        HandBack { start: second.start(), end: before.mark + 1, turn: 0 },
     ];
     for unissued in wrong {
         let taken = ok("hand_back", store.hand_back(&name, unissued).await);
@@ -274,7 +287,7 @@ async fn a_sequence_that_was_not_made_is_not_found<S: Store>(store: Arc<S>, natu
     let reserve = kind_of("reserve", store.reserve(&name, ask(1, 1)).await);
     let raise = kind_of("raise", store.raise(&name, 5).await);
     assert_eq!([reserve, raise], [FailureKind::NotFound; 2]);
-    let hand_back = store.hand_back(&name, HandBack { start: 1, end: 1 }).await;
+    let hand_back = store.hand_back(&name, HandBack { start: 1, end: 1, turn: 0 }).await;
     if nature == Nature::Direct {
         assert_eq!(kind_of("hand_back", hand_back), FailureKind::NotFound);
     }
@@ -408,7 +421,7 @@ fn wish(holder: u64, floor: u64) -> LeaseAsk {
 fn snowflake() -> Definition {
     let layout = "time:40,worker:2,counter:3@0/1ms".parse().expect("it is a layout");
     let counter_start = CounterStart::Zero;
-    Definition { kind: Kind::Snowflake(Snowflake { layout, counter_start }), block_len: None }
+    Definition::of(Kind::Snowflake(Snowflake { layout, counter_start }))
 }
 
 async fn leased<S: Store>(store: &S, ask: LeaseAsk) -> Leased {
@@ -508,10 +521,11 @@ fn stride_steps() -> [Step; 2] {
     [Step::Accept { accepted, joins: false }, Step::Open { plan, floor: 200 }]
 }
 
-async fn stride<S: Store>(store: &S) {
+async fn stride<S: Store>(store: &S) -> u64 {
     let seat = Seat::new(2, 1).expect("there is such a seat");
-    let definition = Definition { kind: Kind::Stride(seat), block_len: None };
+    let definition = Definition::of(Kind::Stride(seat));
     store.create(&name("s"), definition).await.expect("it is made");
+    claimed(store, &name("s")).await
 }
 
 async fn a_resize_is_taken_whole_and_remembered<S: Store>(store: Arc<S>, _: Nature) {
@@ -532,8 +546,8 @@ async fn a_resize_is_taken_whole_and_remembered<S: Store>(store: Arc<S>, _: Natu
 }
 
 async fn who_believes_in_another_generation_reserves_nothing<S: Store>(store: Arc<S>, _: Nature) {
-    stride(&*store).await;
-    let asked = |generation| Reserve { generation, ..ask(1, 10) };
+    let turn = stride(&*store).await;
+    let asked = |generation| Reserve { generation, turn, ..ask(1, 10) };
     let block = store.reserve(&name("s"), asked(1)).await.expect("there are IDs");
     for step in stride_steps() {
         let taken = store.resize(&name("s"), step).await.expect("it is answered");
@@ -541,8 +555,36 @@ async fn who_believes_in_another_generation_reserves_nothing<S: Store>(store: Ar
     }
     let fenced = store.reserve(&name("s"), asked(1)).await;
     assert_eq!(kind_of("reserve", fenced), FailureKind::Fenced);
-    let stale = HandBack { start: block.start(), end: block.end() };
+    let stale = HandBack { start: block.start(), end: block.end(), turn };
     assert!(!ok("hand_back", store.hand_back(&name("s"), stale).await));
     let next = store.reserve(&name("s"), asked(2)).await.expect("there are IDs");
     assert!(next.start() >= block.end());
+}
+
+async fn who_claims_issues_in_its_turn_and_hands_back<S: Store>(store: Arc<S>, nature: Nature) {
+    let name = name("owned");
+    ok("create", store.create(&name, Definition::default()).await);
+    let mut end = ID_MIN;
+    for _ in 0..3 {
+        let turn = claimed(&*store, &name).await;
+        let block = ok("reserve", store.reserve(&name, Reserve { turn, ..ask(1, 10) }).await);
+        assert!(block.start() >= end, "{block} was given before, up to {end}");
+        let unissued = HandBack { start: block.start() + 4, end: block.end(), turn };
+        let done = ok("hand_back", store.hand_back(&name, unissued).await);
+        assert!(done || nature == Nature::Retried);
+        end = if done { unissued.start } else { block.end() };
+    }
+}
+
+async fn a_claim_makes_the_sequence_or_does_not<S: Store>(store: Arc<S>, _: Nature) {
+    let (name, server) = (name("new"), ServerId(7));
+    let none = store.claim(&name, Claim::of(server)).await;
+    assert_eq!(kind_of("claim", none), FailureKind::NotFound);
+    let definition = Definition { block_len: Some(BlockLen::Fixed(7)), ..Definition::default() };
+    for create in [Some(definition), None, Some(Definition::default())] {
+        match ok("claim", store.claim(&name, Claim { create, ..Claim::of(server) }).await) {
+            Claimed::Mine(record, _) => assert_eq!(record.definition, definition),
+            Claimed::Theirs(server, _) => panic!("nobody else is there, not {server}"),
+        }
+    }
 }

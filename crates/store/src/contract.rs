@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use ticketd_core::block::Block;
+use ticketd_core::cluster::{Claim, Claimed};
 use ticketd_core::definition::Definition;
 use ticketd_core::name::Name;
 use ticketd_core::record::{HandBack, Record, Reserve};
@@ -50,14 +51,32 @@ pub trait Store: Send + Sync + 'static {
     /// that was there, whose definition may be another. Compare it.
     fn create(&self, name: &Name, definition: Definition) -> Answer<'_, Record>;
 
+    /// Asks to issue from the sequence `name`: as [`create`](Store::create) or
+    /// [`read`](Store::read), and then, if the sequence is one that is owned, becomes its owner
+    /// unless another is whose lease has not ended.
+    ///
+    /// A store that only one server uses has no owners: whoever asks may issue, in turn 0.
+    ///
+    /// Fails with `NotFound` if there is no such sequence and none is to be made.
+    fn claim<'a>(&'a self, name: &Name, claim: Claim) -> Answer<'a, Claimed> {
+        let name = name.clone();
+        Box::pin(async move {
+            let record = match claim.create {
+                Some(definition) => self.create(&name, definition).await?,
+                None => self.read(&name).await?.ok_or_else(|| StoreError::not_found(&name))?,
+            };
+            Ok(Claimed::Mine(record, 0))
+        })
+    }
+
     /// Up to `limit` sequences with names after `after` in byte order, in that order.
     fn list(&self, after: Option<&Name>, limit: usize) -> Answer<'_, Vec<(Name, Record)>>;
 
     /// Reserves a block: at least one ID, at most `asked.len`, at or above both the mark and
     /// `asked.floor`; the mark is its end from then on.
     ///
-    /// Fails with `Exhausted` if no ID is left there, `NotFound` if there is no such sequence. Of a
-    /// stride sequence also with `Unavailable` while a resize keeps the rest back, `Invalid` if this
+    /// Fails with `Exhausted` if no ID is left there, `NotFound` if there is no such sequence,
+    /// `Fenced` if it is owned and `asked.turn` is another than its own. Of a stride sequence also with `Unavailable` while a resize keeps the rest back, `Invalid` if this
     /// member has left, and `Fenced` if `asked.generation` is not the one that it is in.
     fn reserve(&self, name: &Name, asked: Reserve) -> Answer<'_, Block>;
 
@@ -115,6 +134,10 @@ impl<S: Store> Store for std::sync::Arc<S> {
 
     fn create(&self, name: &Name, definition: Definition) -> Answer<'_, Record> {
         (**self).create(name, definition)
+    }
+
+    fn claim<'a>(&'a self, name: &Name, claim: Claim) -> Answer<'a, Claimed> {
+        (**self).claim(name, claim)
     }
 
     fn list(&self, after: Option<&Name>, limit: usize) -> Answer<'_, Vec<(Name, Record)>> {

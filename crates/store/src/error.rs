@@ -54,6 +54,10 @@ impl StoreError {
                 FailureKind::Fenced,
                 format!("another generation has opened: restart ticketd, for {name}"),
             ),
+            NoBlock::NotOwner => (
+                FailureKind::Fenced,
+                format!("another server owns the sequence now: ask again, of {name}"),
+            ),
             NoBlock::Left => (
                 FailureKind::Invalid,
                 format!("this member has left: ask another member of {name}"),

@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ticketd_core::block::Block;
+use ticketd_core::cluster::{Claim, Claimed};
 use ticketd_core::definition::Definition;
 use ticketd_core::failure::FailureKind;
 use ticketd_core::name::Name;
@@ -148,6 +149,11 @@ impl<S: Store> Store for Liar<S> {
         self.tell(move |store| Box::pin(async move { store.create(&name, definition).await }))
     }
 
+    fn claim<'a>(&'a self, name: &Name, claim: Claim) -> Answer<'a, Claimed> {
+        let name = name.clone();
+        self.tell(move |store| Box::pin(async move { store.claim(&name, claim).await }))
+    }
+
     fn list(&self, after: Option<&Name>, limit: usize) -> Answer<'_, Vec<(Name, Record)>> {
         let after = after.cloned();
         self.tell(move |store| Box::pin(async move { store.list(after.as_ref(), limit).await }))
@@ -274,6 +280,11 @@ impl<S: Store> Store for Patient<S> {
     fn create(&self, name: &Name, definition: Definition) -> Answer<'_, Record> {
         let name = name.clone();
         Box::pin(async move { self.until_answered(|store| store.create(&name, definition)).await })
+    }
+
+    fn claim<'a>(&'a self, name: &Name, claim: Claim) -> Answer<'a, Claimed> {
+        let name = name.clone();
+        Box::pin(async move { self.until_answered(|store| store.claim(&name, claim)).await })
     }
 
     fn list(&self, after: Option<&Name>, limit: usize) -> Answer<'_, Vec<(Name, Record)>> {

@@ -9,11 +9,13 @@ pub mod conformance;
 mod contract;
 pub mod embedded;
 pub mod engine;
+mod engine_store;
 mod error;
 pub mod liar;
 mod memory;
 
 pub use contract::{Answer, Sizes, Store};
 pub use embedded::Embedded;
+pub use engine_store::{Announced, Announcement, EngineStore};
 pub use error::StoreError;
 pub use memory::Memory;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use ticketd_core::block::Block;
+use ticketd_core::cluster::{Claim, Claimed};
 use ticketd_core::definition::Definition;
 use ticketd_core::name::Name;
 use ticketd_core::record::{HandBack, Record, Reserve};
@@ -36,6 +37,10 @@ impl Store for InTempDir {
 
     fn create(&self, name: &Name, definition: Definition) -> Answer<'_, Record> {
         self.store.create(name, definition)
+    }
+
+    fn claim<'a>(&'a self, name: &Name, claim: Claim) -> Answer<'a, Claimed> {
+        self.store.claim(name, claim)
     }
 
     fn list(&self, after: Option<&Name>, limit: usize) -> Answer<'_, Vec<(Name, Record)>> {
@@ -158,7 +163,7 @@ impl Store for Forgetful {
             let block = self.0.reserve(&name, asked).await?;
             if forgets {
                 self.0
-                    .hand_back(&name, HandBack { start: block.start(), end: block.end() })
+                    .hand_back(&name, HandBack { start: block.start(), end: block.end(), turn: 0 })
                     .await?;
             }
             Ok(block)

@@ -124,7 +124,7 @@ fn a_lease_that_was_answered_is_never_given_again_after_a_crash_at_any_call() {
 fn snowflake() -> Definition {
     let layout = "time:40,worker:1,counter:3@0/1ms".parse().unwrap();
     let counter_start = CounterStart::Zero;
-    Definition { kind: Kind::Snowflake(Snowflake { layout, counter_start }), block_len: None }
+    Definition::of(Kind::Snowflake(Snowflake { layout, counter_start }))
 }
 
 #[test]
@@ -354,7 +354,8 @@ fn calls_that_wait_together_share_a_commit() {
     let mut promises = Promises::default();
     wait(promises.step(&store, 0, Step::Create)).unwrap();
     let before = store.sizes();
-    let asked = ticketd_core::record::Reserve { floor: 1, len: 3, spent: 1, generation: 0 };
+    let asked =
+        ticketd_core::record::Reserve { floor: 1, len: 3, spent: 1, generation: 0, turn: 0 };
     let name = support::checker::name(0);
     let calls: Vec<_> = (0..1000).map(|_| store.reserve(&name, asked)).collect();
     wait(async {

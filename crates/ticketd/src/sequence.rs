@@ -94,6 +94,11 @@ struct Chosen {
     #[arg(long, value_name = "KIND", default_value = "ticket", value_parser = kind)]
     kind: KindName,
 
+    /// ticket: strict, or loose, where each of several servers spends its own blocks
+    /// [default: strict]
+    #[arg(long, value_name = "strict|loose")]
+    order: Option<String>,
+
     /// ticket, stride: how many IDs are reserved at a time; without it, as the server is set
     #[arg(long, value_name = "auto|N", allow_hyphen_values = true)]
     block_len: Option<BlockLen>,
@@ -139,6 +144,7 @@ impl Chosen {
         let block_len = self.block_len.map(|len| len.to_string());
         let fields = [
             ("kind", Some(json!(self.kind.as_str()))),
+            ("order", self.order.as_ref().map(|word| json!(word))),
             ("block_len", block_len.map(|len| json!(len))),
             ("members", self.members.map(|n| json!(n))),
             ("offset", self.offset.map(|n| json!(n))),

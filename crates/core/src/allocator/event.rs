@@ -4,8 +4,9 @@ use alloc::boxed::Box;
 
 use crate::allocator::holding::Tally;
 use crate::block::Block;
+use crate::cluster::ServerId;
 use crate::count::Count;
-use crate::definition::{BlockLen, Definition};
+use crate::definition::{BlockLen, Definition, KindName};
 use crate::failure::Failure;
 use crate::record::{HandBack, Record, Reserve};
 use crate::time::Instant;
@@ -38,8 +39,12 @@ pub enum Event<R> {
     },
     /// A take reached the low-water mark.
     LowWater,
-    /// The store read or made the record.
-    Opened(AttemptId, Record),
+    /// The store read or made the record; this server owns the sequence, in this turn.
+    Opened(AttemptId, Record, u64),
+    /// Another server owns the sequence, which is of this kind.
+    OwnedBy(AttemptId, ServerId, KindName),
+    /// The lease of this server has ended.
+    LeaseEnded,
     /// The store reserved a block and it is durable.
     Reserved(AttemptId, Block),
     /// The store raised the mark, to this at least, and it is durable.
@@ -95,6 +100,10 @@ pub enum Refusal {
     Stopping,
     /// Its IDs are not reserved in blocks: this is its record, ask elsewhere.
     OtherKind(Box<Record>),
+    /// Another server owns the sequence, which is of this kind: ask there.
+    OwnedBy(ServerId, KindName),
+    /// This server owned it and does not any more: ask again, and see who does.
+    Moved,
     /// A raise may only move forward, and IDs from here on are next already.
     Lowering {
         /// The next ID.

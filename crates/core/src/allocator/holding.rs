@@ -26,11 +26,13 @@ pub enum Burn {
     Abandoned,
     /// Given up because the sequence had to stop.
     Broken,
+    /// Given up because another server may own the sequence.
+    Fenced,
 }
 
 impl Burn {
     /// All reasons, in the order of their declaration.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Crash,
         Self::Indeterminate,
         Self::Skipped,
@@ -38,6 +40,7 @@ impl Burn {
         Self::Stop,
         Self::Abandoned,
         Self::Broken,
+        Self::Fenced,
     ];
 
     /// The word for it in metrics and answers.
@@ -50,6 +53,7 @@ impl Burn {
             Self::Stop => "stop",
             Self::Abandoned => "abandoned",
             Self::Broken => "broken",
+            Self::Fenced => "fenced",
         }
     }
 }
@@ -98,6 +102,8 @@ pub(super) struct Holding {
     /// The mark when everything is reserved: see [`Record::mark_max`].
     mark_max: u64,
     tally: Tally,
+    /// IDs that were taken and then burnt as fenced.
+    forgotten: u64,
     /// Whether the ID below `next_id` was issued or given up with this owner's knowledge.
     last_known: bool,
 }
@@ -112,6 +118,7 @@ impl Holding {
             mark: ID_MIN,
             mark_max: MARK_MAX,
             tally: Tally::default(),
+            forgotten: 0,
             last_known: false,
         }
     }
@@ -186,7 +193,7 @@ impl Holding {
         }
         // Only here, where what was taken from the open cursor is counted as well: what went to
         // nobody may be a part of that.
-        tally.issued -= tally.burnt.get(Burn::Abandoned);
+        tally.issued -= tally.burnt.get(Burn::Abandoned) + self.forgotten;
         tally
     }
 
@@ -196,6 +203,11 @@ impl Holding {
 
     pub(super) fn undelivered(&mut self, block: Block) {
         self.burn(Burn::Abandoned, block.len());
+    }
+
+    pub(super) fn forget(&mut self, taken: Block) {
+        self.forgotten += taken.len();
+        self.burn(Burn::Fenced, taken.len());
     }
 
     /// Stops all takes; `front` is then what is left.
@@ -363,13 +375,13 @@ impl Holding {
         self.burn(Burn::Stop, front);
         match last {
             Some(last) if last.end() == self.mark => {
-                HandBack { start: last.start(), end: last.end() }
+                HandBack { start: last.start(), end: last.end(), turn: 0 }
             }
             Some(last) => {
                 self.burn(Burn::Stop, last.len());
-                HandBack { start: self.mark, end: self.mark }
+                HandBack { start: self.mark, end: self.mark, turn: 0 }
             }
-            None => HandBack { start: self.mark, end: self.mark },
+            None => HandBack { start: self.mark, end: self.mark, turn: 0 },
         }
     }
 }

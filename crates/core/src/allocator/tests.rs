@@ -6,8 +6,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::*;
+use crate::cluster::ServerId;
 use crate::count::Count;
-use crate::definition::{BlockLen, Kind};
+use crate::definition::{BlockLen, Kind, KindName};
 use crate::limits::{AUTO_BLOCK_LEN_MAX, AUTO_BLOCK_LEN_MIN, BACKOFF_MIN_US, ID_MAX};
 
 const TIMEOUT_US: u64 = 1_000_000;
@@ -32,7 +33,7 @@ impl Script {
         let mut script = Self::new(block_len);
         assert_eq!(script.tick(), "open #0");
         let record = Record { mark, spent: mark, ..Record::new(Definition::default()) };
-        assert_eq!(script.tell(Event::Opened(AttemptId(0), record)), "");
+        assert_eq!(script.tell(Event::Opened(AttemptId(0), record, 0)), "");
         script
     }
 
@@ -95,7 +96,7 @@ fn told(action: Action<u32>) -> String {
             format!("reserve #{n}: {len} from {floor}")
         }
         Action::Raise(AttemptId(n), floor) => format!("raise #{n} to {floor}"),
-        Action::HandBack(AttemptId(n), HandBack { start, end }) => {
+        Action::HandBack(AttemptId(n), HandBack { start, end, .. }) => {
             format!("hand back #{n} [{start}, {end})")
         }
         Action::Issue(request, block) => format!("{request} gets {block}"),
@@ -108,6 +109,8 @@ fn told(action: Action<u32>) -> String {
             Refusal::Overloaded => format!("{request} is too many"),
             Refusal::Stopping => format!("{request} is told to stop"),
             Refusal::OtherKind(record) => format!("{request} finds {}", record.definition),
+            Refusal::OwnedBy(server, _) => format!("{request} finds it owned by {server}"),
+            Refusal::Moved => format!("{request} has to ask again"),
             Refusal::Lowering { next } => format!("{request} would lower {next}"),
         },
         Action::Ended => "ended".to_string(),
@@ -118,11 +121,87 @@ fn told(action: Action<u32>) -> String {
 fn a_sequence_whose_ids_do_not_come_in_blocks_is_told_to_all_who_ask() {
     let mut s = Script::new(BlockLen::Auto);
     assert_eq!(s.want(1, 3), "open #0");
-    let record = Record::new(Definition { kind: Kind::Uuid7, block_len: None });
-    let told = s.tell(Event::Opened(AttemptId(0), record));
+    let record = Record::new(Definition::of(Kind::Uuid7));
+    let told = s.tell(Event::Opened(AttemptId(0), record, 0));
     assert_eq!(told, "1 finds kind uuid7; ended");
     assert_eq!(s.want(2, 1), "2 finds kind uuid7");
     assert_eq!(s.tell(Event::Stop), "");
+}
+
+#[test]
+fn a_sequence_that_another_server_owns_is_told_to_all_who_ask() {
+    let mut s = Script::new(BlockLen::Auto);
+    assert_eq!(s.want(1, 3), "open #0");
+    let told = s.tell(Event::OwnedBy(AttemptId(0), ServerId(0xb), KindName::Ticket));
+    assert_eq!(told, "1 finds it owned by 000000000000000b; ended");
+    assert_eq!(s.want(2, 1), "2 finds it owned by 000000000000000b");
+    assert_eq!(s.raise(3, 5), "3 finds it owned by 000000000000000b");
+    assert_eq!((s.tell(Event::LeaseEnded), s.tell(Event::Stop)), (String::new(), String::new()));
+}
+
+#[test]
+fn every_reservation_names_the_turn_and_so_does_what_is_handed_back() {
+    let mut s = Script::new(BlockLen::Fixed(10));
+    s.tick();
+    let mut actions = Vec::new();
+    let record = Record::new(Definition::default());
+    let opened = Event::Opened(AttemptId(0), record, 7);
+    s.allocator.handle(s.now, opened, &mut actions);
+    let (request, count, deadline) = (1, Count::ONE, s.now.plus_micros(TIMEOUT_US));
+    s.allocator.handle(s.now, Event::Wanted { request, count, deadline }, &mut actions);
+    let reserved = Event::Reserved(AttemptId(1), Block::new(1, 11).unwrap());
+    s.allocator.handle(s.now, reserved, &mut actions);
+    s.allocator.handle(s.now, Event::Stop, &mut actions);
+    let turns: Vec<u64> = actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Reserve(_, asked) => Some(asked.turn),
+            Action::HandBack(_, unissued) => Some(unissued.turn),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(turns, [7, 7]);
+}
+
+#[test]
+fn who_is_fenced_gives_up_what_it_holds_and_everybody_asks_again() {
+    let mut s = Script::opened(BlockLen::Fixed(10), 1);
+    s.want(1, 1);
+    s.reserved(1, 1, 11);
+    assert_eq!(s.want(2, 12), "reserve #2: 20 from 11");
+    assert_eq!(s.failed(2, FailureKind::Fenced), "2 has to ask again; ended");
+    assert_eq!((s.take(1), s.burnt(Burn::Fenced)), ("short".to_string(), 9));
+    assert_eq!(s.want(3, 1), "3 has to ask again");
+}
+
+#[test]
+fn what_was_taken_too_late_is_burnt_and_not_issued() {
+    let mut s = Script::opened(BlockLen::Fixed(10), 1);
+    s.want(1, 1);
+    s.reserved(1, 1, 11);
+    assert_eq!(s.take(4), "[2, 6)");
+    s.allocator.forget(Block::new(2, 6).unwrap());
+    let seen = s.allocator.observe();
+    assert_eq!((seen.tally.issued, seen.held, s.burnt(Burn::Fenced)), (1, 5, 4));
+}
+
+#[test]
+fn with_the_lease_ends_what_is_held_and_what_was_asked() {
+    let mut s = Script::opened(BlockLen::Fixed(10), 1);
+    s.want(1, 1);
+    s.reserved(1, 1, 11);
+    s.take(4);
+    assert_eq!(s.want(2, 12), "reserve #2: 20 from 11");
+    assert_eq!(s.tell(Event::LeaseEnded), "2 has to ask again; ended");
+    assert_eq!((s.take(1), s.burnt(Burn::Fenced)), ("short".to_string(), 5));
+    assert_eq!(s.wake(), None, "nothing is in flight, and nothing will be");
+
+    let mut s = Script::opened(BlockLen::Fixed(10), 1);
+    s.want(1, 1);
+    s.reserved(1, 1, 11);
+    assert_eq!(s.tell(Event::Stop), "hand back #2 [2, 11)");
+    assert_eq!(s.tell(Event::LeaseEnded), "ended");
+    assert_eq!(s.burnt(Burn::Stop), 9, "it may have been taken back, or not");
 }
 
 #[test]
@@ -130,7 +209,7 @@ fn the_first_request_opens_reserves_and_is_served_and_the_rest_is_spent_from_mem
     let mut s = Script::new(BlockLen::Fixed(10));
     assert_eq!(s.want(1, 3), "open #0");
     let record = Record::new(Definition::default());
-    assert_eq!(s.tell(Event::Opened(AttemptId(0), record)), "reserve #1: 10 from 1");
+    assert_eq!(s.tell(Event::Opened(AttemptId(0), record, 0)), "reserve #1: 10 from 1");
     assert_eq!(s.take(1), "short");
     assert_eq!(s.reserved(1, 1, 11), "1 gets [1, 4)");
     assert_eq!(s.take(2), "[4, 6) and a refill is due");
@@ -408,7 +487,7 @@ fn a_store_that_goes_back_stops_the_sequence() {
 
 #[test]
 fn failures_that_waiting_does_not_mend_stop_the_sequence() {
-    for kind in [FailureKind::Fenced, FailureKind::Invalid, FailureKind::Corrupt] {
+    for kind in [FailureKind::Invalid, FailureKind::Corrupt] {
         let mut s = Script::opened(BlockLen::Fixed(10), 1);
         s.want(1, 1);
         assert_eq!(s.failed(1, kind), format!("1 is refused: {kind:?}"));
@@ -452,7 +531,7 @@ fn what_a_crash_may_have_burnt_is_known_at_the_next_start() {
     let mut s = Script::new(BlockLen::Auto);
     s.tick();
     let record = Record { mark: 1000, spent: 936, ..Record::new(Definition::default()) };
-    s.tell(Event::Opened(AttemptId(0), record));
+    s.tell(Event::Opened(AttemptId(0), record, 0));
     assert_eq!(s.burnt(Burn::Crash), 64);
     assert_eq!(s.allocator.observe().last, None, "nobody knows which was the last");
 }

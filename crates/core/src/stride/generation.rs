@@ -127,7 +127,7 @@ mod tests {
     fn the_last_block_ends_with_the_last_id_of_the_member() {
         for (members, offset) in [(1, 1), (2, 1), (3, 2), (65_536, 12_345)] {
             let seat = Seat::new(members, offset).unwrap();
-            let end = Record::new(Definition { kind: Kind::Stride(seat), block_len: None });
+            let end = Record::new(Definition::of(Kind::Stride(seat)));
             let end = end.mark_max();
             let range = Generation::first_of(seat).ids_of(Block::new(end - 5, end).unwrap());
             assert_eq!(range.last() % u64::from(members), u64::from(offset % members));

@@ -115,7 +115,7 @@ fn join(step: Step) -> Result<Record, NotTaken> {
     let mut member = Member::joining(seat);
     member.accepted = Some(Accepted { cap: 0, ..accepted });
     member.attempt = accepted.plan.attempt;
-    let definition = Definition { kind: Kind::Stride(seat), block_len: None };
+    let definition = Definition::of(Kind::Stride(seat));
     Ok(Record { member: Some(member), ..Record::new(definition) })
 }
 

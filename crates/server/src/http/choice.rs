@@ -1,7 +1,7 @@
 //! From what a request says about a new sequence to its definition.
 
 use serde::Deserialize;
-use ticketd_core::definition::{BlockLen, Definition, Kind, KindName};
+use ticketd_core::definition::{BlockLen, Definition, Kind, KindName, Order};
 use ticketd_core::snowflake::layout::Layout;
 use ticketd_core::snowflake::{CounterStart, Snowflake, preset};
 use ticketd_core::stride::Seat;
@@ -18,6 +18,10 @@ use super::wire::{KindWord, Numeral};
 pub struct CreateSequence {
     /// What an ID is; `ticket` if not given.
     kind: Option<KindWord>,
+    /// Of kind `ticket`: `strict` (if not given), or `loose`, where each of several servers spends
+    /// its own blocks.
+    #[schema(example = "strict")]
+    order: Option<String>,
     /// How many IDs are reserved at a time: `auto` follows demand. If not given, the server's
     /// setting holds. Of kinds `ticket` and `stride`.
     #[schema(schema_with = block_len_schema)]
@@ -72,7 +76,7 @@ impl CreateSequence {
             KindName::Stride => Kind::Stride(self.seat()?),
             KindName::Snowflake => Kind::Snowflake(self.snowflake()?),
         };
-        Ok(Definition { kind, block_len })
+        Ok(Definition { kind, block_len, order: self.order()? })
     }
 
     /// A field of another kind is a mistake that must not go unnoticed.
@@ -80,6 +84,7 @@ impl CreateSequence {
         let blocks = [KindName::Ticket, KindName::Stride].as_slice();
         let (stride, snowflake) = ([KindName::Stride].as_slice(), [KindName::Snowflake].as_slice());
         let given = [
+            ("order", self.order.is_some(), [KindName::Ticket].as_slice()),
             ("block_len", self.block_len.is_some(), blocks),
             ("members", self.members.is_some(), stride),
             ("offset", self.offset.is_some(), stride),
@@ -97,6 +102,11 @@ impl CreateSequence {
             let (kinds, kind) = (kinds.join(" and "), kind.as_str());
             Err(Problem::invalid(format!("{field} belongs to kind {kinds}, not to {kind}")))
         })
+    }
+
+    fn order(&self) -> Result<Order, Problem> {
+        let word = self.order.as_deref().unwrap_or(Order::Strict.as_str());
+        Order::parse(word).ok_or_else(|| Problem::invalid("an order is strict or loose"))
     }
 
     fn seat(&self) -> Result<Seat, Problem> {
@@ -172,7 +182,8 @@ mod tests {
     #[test]
     fn each_kind_takes_its_own_fields() {
         for (body, told) in [
-            ("{}", "kind ticket, block_len as the server's"),
+            ("{}", "kind ticket, order strict, block_len as the server's"),
+            (r#"{"order":"loose","block_len":7}"#, "kind ticket, order loose, block_len 7"),
             (r#"{"kind":"uuid7"}"#, "kind uuid7"),
             (
                 r#"{"kind":"stride","members":3,"offset":3,"block_len":7}"#,
@@ -198,6 +209,8 @@ mod tests {
     fn bad_choices_are_refused_by_name() {
         for (body, told) in [
             (r#"{"kind":"guid"}"#, "unknown variant `guid`"),
+            (r#"{"order":"lose"}"#, "an order is strict or loose"),
+            (r#"{"kind":"uuid7","order":"loose"}"#, "order belongs to kind ticket"),
             (r#"{"members":3}"#, "members belongs to kind stride, not to ticket"),
             (r#"{"kind":"uuid4","block_len":"1"}"#, "block_len belongs to kind ticket and stride"),
             (r#"{"kind":"stride","members":3}"#, "needs members"),

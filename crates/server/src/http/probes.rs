@@ -26,6 +26,7 @@ GET  /v1/sequences                       the sequences; ?after=name&limit=n
 GET  /v1/sequences/{name}                one sequence
 PUT  /v1/sequences/{name}                creates one; {\"kind\":\"ticket\",\"block_len\":\"auto\"}
 GET  /v1/decode/{id}                     what an ID says; ?layout=, ?sequence=, ?format=
+GET  /v1/cluster                         the servers that share this one's engine
 GET  /healthz                            the process lives
 GET  /readyz                             it can issue IDs
 GET  /metrics                            for Prometheus

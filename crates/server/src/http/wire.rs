@@ -249,7 +249,7 @@ impl SequenceInfo {
         Self {
             sequence: info.name.to_string(),
             kind: kind.into(),
-            order: kind.order(),
+            order: info.order,
             blocks: info.blocks.as_ref().map(BlocksShown::new),
             stride: match info.kind {
                 Kind::Stride(seat) => {

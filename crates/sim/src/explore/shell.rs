@@ -193,7 +193,7 @@ impl World {
                     self.stats.mark(Mark::CrashBurn);
                 }
                 self.checks.opened(sequence, &record);
-                self.tell(sequence, Event::Opened(attempt, record));
+                self.tell(sequence, Event::Opened(attempt, record, 0));
             }
             Reply::Reserved(block) => {
                 self.line(sequence, What::Reserved, [0, block.start(), block.end()]);

@@ -164,7 +164,7 @@ impl Store {
             }
             Op::ForeignReserve(len) => reserve(
                 record,
-                Reserve { floor: 1, len, spent: 1, generation: 0 },
+                Reserve { floor: 1, len, spent: 1, generation: 0, turn: 0 },
                 Effect::ForeignReserved,
             ),
             Op::Raise(floor) => {

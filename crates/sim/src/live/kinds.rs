@@ -43,7 +43,7 @@ impl Issuers {
         let issuers = Self { kind: plan.kind, servers };
         for agent in 1..=plan.agents {
             let table = plan.table_of(agent);
-            let definition = Definition { kind: kind_of(plan, agent), block_len: None };
+            let definition = Definition::of(kind_of(plan, agent));
             issuers.of(agent).create(&plan.tables[table], definition)?;
         }
         Ok(issuers)

@@ -85,7 +85,7 @@ impl Promises {
                 self.sequences[at].made = true;
             }
             Step::Reserve(len) => {
-                let asked = Reserve { floor: 1, len, spent: 1, generation: 0 };
+                let asked = Reserve { floor: 1, len, spent: 1, generation: 0, turn: 0 };
                 let block = store.reserve(&name, asked).await?;
                 self.hold(at, block).unwrap_or_else(|broken| panic!("{broken}"));
             }
@@ -121,7 +121,7 @@ impl Promises {
         if middle > block.start() {
             held.push((block.start(), middle));
         }
-        Some(HandBack { start: middle, end: block.end() })
+        Some(HandBack { start: middle, end: block.end(), turn: 0 })
     }
 
     /// What is still promised while a hand-back is in flight.
@@ -168,7 +168,7 @@ impl Promises {
     pub async fn check(&self, store: &Embedded) -> Result<(), String> {
         let there = self.check_marks(store).await?;
         // All are asked before the first is awaited, so that they share a commit.
-        let asked = Reserve { floor: 1, len: 100, spent: 1, generation: 0 };
+        let asked = Reserve { floor: 1, len: 100, spent: 1, generation: 0, turn: 0 };
         let calls: Vec<_> =
             there.into_iter().map(|at| (at, store.reserve(&name(at), asked))).collect();
         let mut after = self.clone();

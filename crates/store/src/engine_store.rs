@@ -1,0 +1,468 @@
+//! A store over an engine that several servers share.
+//!
+//! Every change of a record is one compare-and-swap: the record as it was last seen, moved by the
+//! arithmetic of the core, replaces exactly the version that it was worked out from. So both ends
+//! of a block are as the engine has them, whoever else has written meanwhile. The last version is
+//! remembered, and a reservation costs one call of the engine.
+//!
+//! | key | what is there |
+//! | --- | --- |
+//! | `meta` | the form of all this, and the ID of the cluster |
+//! | `sequence/NAME` | a sequence: [`Shared::to_text`] |
+//! | `worker/NAME#ID` | a worker ID of a snowflake sequence: `workers.rs` |
+//! | `server/ID` | a server that is there: `servers.rs` |
+
+mod servers;
+mod workers;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ticketd_core::block::Block;
+use ticketd_core::cluster::{Claim, Claimed, Shared};
+use ticketd_core::definition::Definition;
+use ticketd_core::failure::FailureKind;
+use ticketd_core::name::Name;
+use ticketd_core::record::{HandBack, Record, Reserve};
+use ticketd_core::snowflake::lease::{LeaseAsk, Leased, Leases, NoLease, Release};
+use ticketd_core::stride::resize::{self, NotTaken, Step};
+
+use crate::contract::{Answer, Sizes, Store};
+use crate::engine::{Change, Engine, Entry, Key, LIST_MAX, Outcome, Version};
+use crate::error::StoreError;
+
+pub use servers::{Announced, Announcement};
+
+/// Lost compare-and-swaps in a row after which a call gives up as `Conflict`. With an owner per
+/// sequence there is rarely one; several servers that share a loose sequence lose some.
+const ATTEMPTS_MAX: u32 = 8;
+
+/// What `meta` says of the form of all keys and values.
+const FORMAT: &str = "format=1";
+
+const SEQUENCES: &str = "sequence/";
+
+/// A store over an engine. See the [module](self).
+pub struct EngineStore {
+    engine: Arc<dyn Engine>,
+    cluster: String,
+    known: Mutex<HashMap<Name, Known>>,
+    sequences: AtomicU64,
+    /// The worker ID that a holder leased last, so that it need not look at all of them.
+    workers: Mutex<HashMap<(Name, u64), u32>>,
+}
+
+/// What this server knows of a sequence.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    /// The newest state that was seen.
+    seen: Shared,
+    /// The version of that state, if it may be the present one.
+    version: Option<Version>,
+}
+
+impl std::fmt::Debug for EngineStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EngineStore").field("engine", &self.engine.label()).finish_non_exhaustive()
+    }
+}
+
+/// What a change of a record comes to.
+enum Changed<T> {
+    /// The record was moved, or left as it is, and this is the answer.
+    To(T),
+    /// It cannot be, and why.
+    Not(StoreError),
+}
+
+impl EngineStore {
+    /// A store over `engine`; `id` names the cluster if this is its first server.
+    ///
+    /// # Errors
+    /// `Invalid` if a newer version has written there, or whatever the engine says.
+    pub async fn open(engine: Arc<dyn Engine>, id: u64) -> Result<Self, StoreError> {
+        let cluster = cluster_id(engine.as_ref(), id).await?;
+        let store = Self {
+            engine,
+            cluster,
+            known: Mutex::default(),
+            sequences: AtomicU64::new(0),
+            workers: Mutex::default(),
+        };
+        let mut after = None;
+        loop {
+            let page = store.page(after.as_ref(), LIST_MAX).await?;
+            store.sequences.fetch_add(page.len() as u64, Ordering::Relaxed);
+            match page.into_iter().next_back() {
+                Some((name, _)) => after = Some(name),
+                None => return Ok(store),
+            }
+        }
+    }
+
+    /// The engine below.
+    pub fn engine(&self) -> &dyn Engine {
+        self.engine.as_ref()
+    }
+
+    /// What the cluster is called: the same for all servers that share the engine's contents.
+    pub fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
+    /// Up to `limit` of the sequences that one server at a time owns, after `after` in byte order.
+    ///
+    /// # Errors
+    /// Whatever the engine says.
+    pub async fn owners(
+        &self,
+        after: Option<&Name>,
+        limit: usize,
+    ) -> Result<Vec<(Name, Shared)>, StoreError> {
+        let page = self.page(after, limit).await?;
+        let owned = |(_, shared): &(Name, Shared)| shared.record.definition.has_owner();
+        Ok(page.into_iter().filter(owned).collect())
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<Name, Known>> {
+        // Every change below is a single assignment.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The newest state that was seen of `name` until now.
+    fn seen(&self, name: &Name) -> Option<Shared> {
+        self.known().get(name).map(|known| known.seen)
+    }
+
+    /// Takes note of a state that was read or written.
+    fn note(&self, name: &Name, state: Shared, version: Version) {
+        let mut known = self.known();
+        let newer = known.get(name).is_none_or(|known| state.can_follow(&known.seen));
+        if newer {
+            known.insert(name.clone(), Known { seen: state, version: Some(version) });
+        }
+    }
+
+    /// What was seen is perhaps not the present state any more.
+    fn doubt(&self, name: &Name) {
+        if let Some(known) = self.known().get_mut(name) {
+            known.version = None;
+        }
+    }
+
+    /// Reads the present state.
+    async fn fetch(&self, name: &Name) -> Result<Option<(Shared, Version)>, StoreError> {
+        // What the engine says now must follow what was known before it was asked.
+        let before = self.seen(name);
+        let keys = [sequence_key(name)];
+        let entry = self.engine.read(&keys).await?.into_iter().next().flatten();
+        let Some(entry) = entry else {
+            return match before {
+                Some(before) => Err(went_back(name, None, &before)),
+                None => Ok(None),
+            };
+        };
+        let state = parse(name, &entry)?;
+        if let Some(before) = before.filter(|before| !state.can_follow(before)) {
+            return Err(went_back(name, Some(&state), &before));
+        }
+        self.note(name, state, entry.version);
+        Ok(Some((state, entry.version)))
+    }
+
+    /// The state to try a change on: as remembered if `may_remember`.
+    async fn state(
+        &self,
+        name: &Name,
+        may_remember: bool,
+    ) -> Result<Option<(Shared, Version)>, StoreError> {
+        let remembered = self.known().get(name).copied();
+        match remembered {
+            Some(Known { seen, version: Some(version) }) if may_remember => {
+                Ok(Some((seen, version)))
+            }
+            _ => self.fetch(name).await,
+        }
+    }
+
+    /// Changes the record of `name` as `change` says, which may be called several times.
+    async fn change<T>(
+        &self,
+        name: &Name,
+        mut change: impl FnMut(&mut Option<Shared>) -> Changed<T>,
+    ) -> Result<T, StoreError> {
+        for attempt in 0..ATTEMPTS_MAX {
+            let is_fresh = attempt > 0;
+            let state = self.state(name, !is_fresh).await?;
+            let (before, version) = state.map_or((None, Version::ABSENT), |(s, v)| (Some(s), v));
+            let mut after = before;
+            let answer = match change(&mut after) {
+                // Only the present state is a reason to refuse, or to write nothing.
+                Changed::Not(error) if is_fresh => return Err(error),
+                Changed::To(answer) if is_fresh && after == before => return Ok(answer),
+                Changed::To(answer) if after != before => answer,
+                Changed::Not(_) | Changed::To(_) => continue,
+            };
+            let after = after.expect("a record is never taken away");
+            if self.swap(name, version, after).await? {
+                if before.is_none() {
+                    self.sequences.fetch_add(1, Ordering::Relaxed);
+                }
+                return Ok(answer);
+            }
+        }
+        let message = format!("others were faster {ATTEMPTS_MAX} times: try again, with {name}");
+        Err(StoreError::new(FailureKind::Conflict, message))
+    }
+
+    /// Replaces the state of `version` by `after`. Returns whether it was still that version.
+    async fn swap(&self, name: &Name, version: Version, after: Shared) -> Result<bool, StoreError> {
+        let key = sequence_key(name);
+        let change = Change {
+            expect: vec![(key.clone(), version)],
+            put: vec![(key, after.to_text(name))],
+            delete: Vec::new(),
+        };
+        // Until the engine has answered, nobody knows what is there; nor if nobody waits for it.
+        self.doubt(name);
+        match self.engine.commit(&change).await? {
+            Outcome::Applied(version) => {
+                self.note(name, after, version);
+                Ok(true)
+            }
+            Outcome::Differs => Ok(false),
+        }
+    }
+
+    /// As [`EngineStore::change`], for a sequence that must be there.
+    async fn change_existing<T>(
+        &self,
+        name: &Name,
+        mut change: impl FnMut(&mut Shared) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.change(name, |state| match state.as_mut().map(&mut change) {
+            None => Changed::Not(StoreError::not_found(name)),
+            Some(Ok(answer)) => Changed::To(answer),
+            Some(Err(error)) => Changed::Not(error),
+        })
+        .await
+    }
+
+    async fn claim_once(&self, name: &Name, claim: Claim) -> Result<Option<Claimed>, StoreError> {
+        let (before, version) = match (self.fetch(name).await?, claim.create) {
+            (Some((state, version)), _) => (Some(state), version),
+            (None, Some(_)) => (None, Version::ABSENT),
+            (None, None) => return Err(StoreError::not_found(name)),
+        };
+        let mut after = before.unwrap_or_else(|| Shared::new(claim.create.unwrap_or_default()));
+        let has_ended = match after.owner.filter(|owner| *owner != claim.server) {
+            Some(owner) => !self.is_there(owner).await?,
+            None => true,
+        };
+        let other = claim.defer_to.filter(|other| *other != claim.server);
+        let defers = after.record.definition.has_owner() && after.owner.is_none_or(|_| has_ended);
+        let claimed = match other.filter(|_| defers && after.owner != Some(claim.server)) {
+            Some(other) if self.is_there(other).await? => {
+                Claimed::Theirs(other, after.record.definition.kind.name())
+            }
+            _ => after.claim(claim.server, |_| has_ended),
+        };
+        if Some(after) == before {
+            return Ok(Some(claimed));
+        }
+        let swapped = self.swap(name, version, after).await?;
+        if swapped && before.is_none() {
+            self.sequences.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(swapped.then_some(claimed))
+    }
+
+    async fn page(
+        &self,
+        after: Option<&Name>,
+        limit: usize,
+    ) -> Result<Vec<(Name, Shared)>, StoreError> {
+        let after = after.map(sequence_key);
+        let entries = self.engine.list(SEQUENCES, after.as_ref(), limit).await?;
+        entries.iter().map(named).collect()
+    }
+}
+
+/// The ID of the cluster that the engine's contents belong to, which is `id` if they are new.
+async fn cluster_id(engine: &dyn Engine, id: u64) -> Result<String, StoreError> {
+    let key = Key::new("meta");
+    let keys = [key.clone()];
+    for _ in 0..ATTEMPTS_MAX {
+        if let Some(entry) = engine.read(&keys).await?.into_iter().next().flatten() {
+            let rest = entry.value.strip_prefix(FORMAT).and_then(|r| r.strip_prefix(" cluster="));
+            return rest.map(str::to_owned).ok_or_else(|| other_format(engine, &entry));
+        }
+        let change = Change {
+            expect: vec![(key.clone(), Version::ABSENT)],
+            put: vec![(key.clone(), format!("{FORMAT} cluster={id:016x}"))],
+            delete: Vec::new(),
+        };
+        // Applied or not, by this server or another: it is there when it is read again.
+        engine.commit(&change).await?;
+    }
+    let message = format!("what was written is not read back: look at {}", engine.label());
+    Err(StoreError::new(FailureKind::Corrupt, message))
+}
+
+fn other_format(engine: &dyn Engine, entry: &Entry) -> StoreError {
+    let message = format!(
+        "the store was written by another version of ticketd: start that one, or give this one a \
+         place of its own; at {} {} is '{}'",
+        engine.label(),
+        entry.key,
+        entry.value.chars().take(40).collect::<String>()
+    );
+    StoreError::new(FailureKind::Invalid, message)
+}
+
+fn sequence_key(name: &Name) -> Key {
+    Key::new(format!("{SEQUENCES}{name}"))
+}
+
+fn named(entry: &Entry) -> Result<(Name, Shared), StoreError> {
+    let name = entry.key.as_str().strip_prefix(SEQUENCES).and_then(|text| Name::new(text).ok());
+    let name = name.ok_or_else(|| {
+        let message = format!("ticketd has not written the key: take it away; {}", entry.key);
+        StoreError::new(FailureKind::Corrupt, message)
+    })?;
+    let state = parse(&name, entry)?;
+    Ok((name, state))
+}
+
+fn parse(name: &Name, entry: &Entry) -> Result<Shared, StoreError> {
+    Shared::from_text(name, &entry.value).map_err(|error| {
+        let message = format!(
+            "the record was changed by something else than ticketd ({error}): put back what was \
+             there, of sequence {name}"
+        );
+        StoreError::new(FailureKind::Corrupt, message)
+    })
+}
+
+fn went_back(name: &Name, found: Option<&Shared>, before: &Shared) -> StoreError {
+    let mark = before.record.mark;
+    let found = found.map_or_else(
+        || "the sequence is gone".to_owned(),
+        |found| format!("turn {} and mark {}", found.turn, found.record.mark),
+    );
+    let message = format!(
+        "the store went back: {found}, after turn {} and mark {mark}; restore its latest state, or \
+         restart all servers and raise the sequence to {mark} or above: {name}",
+        before.turn
+    );
+    StoreError::new(FailureKind::Corrupt, message)
+}
+
+impl Store for EngineStore {
+    fn read(&self, name: &Name) -> Answer<'_, Option<Record>> {
+        let name = name.clone();
+        Box::pin(async move { Ok(self.fetch(&name).await?.map(|(state, _)| state.record)) })
+    }
+
+    fn create(&self, name: &Name, definition: Definition) -> Answer<'_, Record> {
+        let name = name.clone();
+        Box::pin(async move {
+            self.change(&name, |state| {
+                Changed::To(state.get_or_insert(Shared::new(definition)).record)
+            })
+            .await
+        })
+    }
+
+    fn claim<'a>(&'a self, name: &Name, claim: Claim) -> Answer<'a, Claimed> {
+        let name = name.clone();
+        Box::pin(async move {
+            for _ in 0..ATTEMPTS_MAX {
+                if let Some(claimed) = self.claim_once(&name, claim).await? {
+                    return Ok(claimed);
+                }
+            }
+            let message = format!("others claim it at the same time: try again, with {name}");
+            Err(StoreError::new(FailureKind::Conflict, message))
+        })
+    }
+
+    fn list(&self, after: Option<&Name>, limit: usize) -> Answer<'_, Vec<(Name, Record)>> {
+        let after = after.cloned();
+        Box::pin(async move {
+            let page = self.page(after.as_ref(), limit).await?;
+            Ok(page.into_iter().map(|(name, shared)| (name, shared.record)).collect())
+        })
+    }
+
+    fn reserve(&self, name: &Name, asked: Reserve) -> Answer<'_, Block> {
+        let name = name.clone();
+        Box::pin(async move {
+            self.change_existing(&name, |state| {
+                state.reserve(asked).map_err(|why| StoreError::no_block(&name, why))
+            })
+            .await
+        })
+    }
+
+    fn raise(&self, name: &Name, floor: u64) -> Answer<'_, u64> {
+        let name = name.clone();
+        Box::pin(
+            async move { self.change_existing(&name, |state| Ok(state.record.raise(floor))).await },
+        )
+    }
+
+    fn hand_back(&self, name: &Name, unissued: HandBack) -> Answer<'_, bool> {
+        let name = name.clone();
+        Box::pin(
+            async move { self.change_existing(&name, |state| Ok(state.hand_back(unissued))).await },
+        )
+    }
+
+    fn lease(&self, name: &Name, ask: LeaseAsk) -> Answer<'_, Result<Leased, NoLease>> {
+        let name = name.clone();
+        Box::pin(async move { self.lease_window(&name, ask).await })
+    }
+
+    fn release(&self, name: &Name, unspent: Release) -> Answer<'_, bool> {
+        let name = name.clone();
+        Box::pin(async move { self.release_window(&name, unspent).await })
+    }
+
+    fn leases(&self, name: &Name, tick: u64) -> Answer<'_, Leases> {
+        let name = name.clone();
+        Box::pin(async move { self.count_leases(&name, tick).await })
+    }
+
+    fn resize(&self, name: &Name, step: Step) -> Answer<'_, Result<Record, NotTaken>> {
+        let name = name.clone();
+        Box::pin(async move {
+            // A refusal is an answer, and as such believed only of the present state.
+            let taken = self
+                .change(&name, |state| {
+                    let mut record = state.map(|state| state.record);
+                    if let Err(why) = resize::take(&mut record, step) {
+                        return Changed::To(Err(why));
+                    }
+                    let record = record.expect("a step leaves a record");
+                    state.get_or_insert(Shared::new(record.definition)).record = record;
+                    Changed::To(Ok(record))
+                })
+                .await?;
+            Ok(taken)
+        })
+    }
+
+    fn sizes(&self) -> Sizes {
+        Sizes {
+            commits: self.engine.commits(),
+            syncs: 0,
+            sequences: self.sequences.load(Ordering::Relaxed),
+        }
+    }
+
+    fn health(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,166 @@
+//! Servers announce themselves under a key of their own, and renew it: that is their lease.
+
+use std::fmt;
+
+use ticketd_core::cluster::ServerId;
+use ticketd_core::failure::FailureKind;
+
+use super::EngineStore;
+use crate::engine::{Change, Entry, Key, LIST_MAX, Outcome, Version};
+use crate::error::StoreError;
+
+const SERVERS: &str = "server/";
+
+/// What a server says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announcement {
+    /// Where other servers reach it: host and port of its HTTP.
+    pub address: String,
+    /// Its version, for people.
+    pub version: String,
+    /// The version of what servers say to each other.
+    pub protocol: u32,
+    /// The length of its lease in milliseconds: whoever sees it unchanged for so long may end it.
+    pub ttl_ms: u64,
+    /// How often it has renewed its lease.
+    pub renewals: u64,
+}
+
+/// A server that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announced {
+    /// Which.
+    pub id: ServerId,
+    /// Changes with each renewal.
+    pub version: Version,
+    /// What it says of itself.
+    pub says: Announcement,
+}
+
+impl EngineStore {
+    /// Announces `id`, or renews what it has announced as `version`. Returns the version from then
+    /// on; `None` if somebody has ended it.
+    ///
+    /// # Errors
+    /// Whatever the engine says. It may then have been renewed or not: ask again, with the version
+    /// of old.
+    pub async fn announce(
+        &self,
+        id: ServerId,
+        version: Option<Version>,
+        says: &Announcement,
+    ) -> Result<Option<Version>, StoreError> {
+        let key = server_key(id);
+        let mut expected = version.unwrap_or(Version::ABSENT);
+        // Twice: an attempt that was thought to have failed may have been applied after all.
+        for _ in 0..2 {
+            let change = Change {
+                expect: vec![(key.clone(), expected)],
+                put: vec![(key.clone(), says.to_string())],
+                delete: Vec::new(),
+            };
+            if let Outcome::Applied(version) = self.engine.commit(&change).await? {
+                return Ok(Some(version));
+            }
+            match self.read_server(id).await? {
+                Some(entry) => expected = entry.version,
+                // Nobody but this server makes it, and it makes it once.
+                None => return Ok(None),
+            }
+        }
+        let message = format!("something else writes to the lease of this server: {key}");
+        Err(StoreError::new(FailureKind::Conflict, message))
+    }
+
+    /// All servers that are there.
+    ///
+    /// # Errors
+    /// Whatever the engine says.
+    pub async fn servers(&self) -> Result<Vec<Announced>, StoreError> {
+        let entries = self.engine.list(SERVERS, None, LIST_MAX).await?;
+        entries.iter().map(announced).collect()
+    }
+
+    /// Ends the lease of `id`, if it is still of `version`. Returns whether it has ended.
+    ///
+    /// # Errors
+    /// Whatever the engine says. It may then have ended or not.
+    pub async fn end(&self, id: ServerId, version: Version) -> Result<bool, StoreError> {
+        let key = server_key(id);
+        let change =
+            Change { expect: vec![(key.clone(), version)], put: Vec::new(), delete: vec![key] };
+        match self.engine.commit(&change).await? {
+            Outcome::Applied(_) => Ok(true),
+            Outcome::Differs => Ok(!self.is_there(id).await?),
+        }
+    }
+
+    /// Ends the lease of `id` in whatever version, by whom it belongs to.
+    ///
+    /// # Errors
+    /// Whatever the engine says. It may then have ended or not.
+    pub async fn leave(&self, id: ServerId) -> Result<(), StoreError> {
+        // A renewal may have been on its way: then the version is another one when it has arrived.
+        for _ in 0..2 {
+            match self.read_server(id).await? {
+                Some(entry) if !self.end(id, entry.version).await? => {}
+                _ => return Ok(()),
+            }
+        }
+        let message = format!("something else renews the lease of this server: {id}");
+        Err(StoreError::new(FailureKind::Conflict, message))
+    }
+
+    /// Whether the lease of `id` stands.
+    pub(super) async fn is_there(&self, id: ServerId) -> Result<bool, StoreError> {
+        Ok(self.read_server(id).await?.is_some())
+    }
+
+    async fn read_server(&self, id: ServerId) -> Result<Option<Entry>, StoreError> {
+        let keys = [server_key(id)];
+        Ok(self.engine.read(&keys).await?.into_iter().next().flatten())
+    }
+}
+
+fn server_key(id: ServerId) -> Key {
+    Key::new(format!("{SERVERS}{id}"))
+}
+
+fn announced(entry: &Entry) -> Result<Announced, StoreError> {
+    let id = entry.key.as_str().strip_prefix(SERVERS).and_then(|text| text.parse().ok());
+    match (id, Announcement::parse(&entry.value)) {
+        (Some(id), Some(says)) => Ok(Announced { id, version: entry.version, says }),
+        _ => {
+            let message = format!("ticketd has not written what is there: look at {}", entry.key);
+            Err(StoreError::new(FailureKind::Corrupt, message))
+        }
+    }
+}
+
+impl fmt::Display for Announcement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, version, protocol, ttl_ms, renewals } = self;
+        write!(
+            f,
+            "renewals={renewals} ttl_ms={ttl_ms} protocol={protocol} address={address} \
+             version={version}"
+        )
+    }
+}
+
+impl Announcement {
+    /// Reads what `Display` wrote. Fields of later versions may follow.
+    fn parse(text: &str) -> Option<Self> {
+        let field = |key: &str| {
+            let mut fields = text.split(' ').filter_map(|field| field.split_once('='));
+            fields.find(|(name, _)| *name == key).map(|(_, value)| value)
+        };
+        Some(Self {
+            address: field("address")?.to_owned(),
+            version: field("version")?.to_owned(),
+            protocol: field("protocol")?.parse().ok()?,
+            ttl_ms: field("ttl_ms")?.parse().ok()?,
+            renewals: field("renewals")?.parse().ok()?,
+        })
+    }
+}

@@ -1,0 +1,179 @@
+//! The worker IDs of snowflake sequences: a key each, so that servers do not stand in each other's
+//! way when they renew.
+
+use ticketd_core::cluster::Shared;
+use ticketd_core::failure::FailureKind;
+use ticketd_core::name::Name;
+use ticketd_core::snowflake::lease::{
+    self, LeaseAsk, Leased, Leases, NoLease, Release, Worker, Workers,
+};
+
+use super::{ATTEMPTS_MAX, EngineStore, sequence_key};
+use crate::engine::{Change, Entry, Key, LIST_MAX, Outcome, Version};
+use crate::error::StoreError;
+
+impl EngineStore {
+    /// As [`Store::lease`](crate::Store::lease): one change that holds only if neither the worker
+    /// ID nor the record was changed since they were read.
+    pub(super) async fn lease_window(
+        &self,
+        name: &Name,
+        ask: LeaseAsk,
+    ) -> Result<Result<Leased, NoLease>, StoreError> {
+        for attempt in 0..ATTEMPTS_MAX {
+            // Whoever renews looks at its own worker ID alone.
+            let own = if attempt == 0 { self.own_worker(name, ask) } else { None };
+            let (state, of_record) =
+                self.fetch(name).await?.ok_or_else(|| StoreError::not_found(name))?;
+            let Leasing { mut workers, versions } = self.look(name, own).await?;
+            let ask = LeaseAsk { preferred: own.or(ask.preferred), ..ask };
+            let leased = match lease::lease(&mut workers, state.record.mark, ask) {
+                Ok(leased) => leased,
+                // It may be that only its own does not do any more.
+                Err(_) if own.is_some() => continue,
+                Err(why) => return Ok(Err(why)),
+            };
+            let worker = workers[&leased.worker];
+            let version = versions.iter().find(|(id, _)| *id == leased.worker);
+            let version = version.map_or(Version::ABSENT, |(_, version)| *version);
+            let change = with_record(name, of_record, leased.worker, version, worker);
+            if let Outcome::Applied(_) = self.engine.commit(&change).await? {
+                self.remember_worker(name, ask, leased.worker);
+                return Ok(Ok(leased));
+            }
+        }
+        let message = format!("others lease at the same time: try again, with {name}");
+        Err(StoreError::new(FailureKind::Conflict, message))
+    }
+
+    /// As [`Store::release`](crate::Store::release).
+    pub(super) async fn release_window(
+        &self,
+        name: &Name,
+        unspent: Release,
+    ) -> Result<bool, StoreError> {
+        let (Shared { .. }, of_record) =
+            self.fetch(name).await?.ok_or_else(|| StoreError::not_found(name))?;
+        let Leasing { mut workers, versions } = self.look(name, Some(unspent.worker)).await?;
+        if !lease::release(&mut workers, unspent) {
+            return Ok(false);
+        }
+        let (worker, version) = (workers[&unspent.worker], versions[0].1);
+        let change = with_record(name, of_record, unspent.worker, version, worker);
+        // Once: a second attempt could give back what the first gave and another has leased.
+        Ok(self.engine.commit(&change).await? != Outcome::Differs)
+    }
+
+    /// As [`Store::leases`](crate::Store::leases).
+    pub(super) async fn count_leases(&self, name: &Name, tick: u64) -> Result<Leases, StoreError> {
+        self.fetch(name).await?.ok_or_else(|| StoreError::not_found(name))?;
+        Ok(lease::leases(&self.look(name, None).await?.workers, tick))
+    }
+
+    fn own_worker(&self, name: &Name, ask: LeaseAsk) -> Option<u32> {
+        let workers = self.workers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        workers.get(&(name.clone(), ask.holder)).copied()
+    }
+
+    fn remember_worker(&self, name: &Name, ask: LeaseAsk, worker: u32) {
+        let mut workers = self.workers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        workers.insert((name.clone(), ask.holder), worker);
+    }
+
+    /// Reads one worker ID of `name`, or all that were ever leased.
+    async fn look(&self, name: &Name, only: Option<u32>) -> Result<Leasing, StoreError> {
+        let entries = match only {
+            Some(id) => {
+                let keys = [worker_key(name, id)];
+                self.engine.read(&keys).await?.into_iter().flatten().collect()
+            }
+            None => self.all_workers(name).await?,
+        };
+        let mut leasing = Leasing { workers: Workers::new(), versions: Vec::new() };
+        for entry in entries {
+            let (id, worker) = parse(name, &entry).ok_or_else(|| changed(name, &entry))?;
+            leasing.workers.insert(id, worker);
+            leasing.versions.push((id, entry.version));
+        }
+        Ok(leasing)
+    }
+
+    async fn all_workers(&self, name: &Name) -> Result<Vec<Entry>, StoreError> {
+        let prefix = workers_of(name);
+        let mut all: Vec<Entry> = Vec::new();
+        loop {
+            let after = all.last().map(|entry| &entry.key);
+            let page = self.engine.list(&prefix, after, LIST_MAX).await?;
+            if page.is_empty() {
+                return Ok(all);
+            }
+            all.extend(page);
+        }
+    }
+}
+
+/// Worker IDs as they were read.
+struct Leasing {
+    workers: Workers,
+    versions: Vec<(u32, Version)>,
+}
+
+/// Puts `worker`, if neither it nor the record of `name` has changed.
+fn with_record(
+    name: &Name,
+    of_record: Version,
+    id: u32,
+    version: Version,
+    worker: Worker,
+) -> Change {
+    let key = worker_key(name, id);
+    Change {
+        expect: vec![(sequence_key(name), of_record), (key.clone(), version)],
+        put: vec![(key, to_text(name, id, worker))],
+        delete: Vec::new(),
+    }
+}
+
+fn workers_of(name: &Name) -> String {
+    // No name holds a #, so the workers of one sequence are not among those of another.
+    format!("worker/{name}#")
+}
+
+fn worker_key(name: &Name, id: u32) -> Key {
+    // As many digits as the largest has: in byte order they are in their own order.
+    Key::new(format!("{}{id:08}", workers_of(name)))
+}
+
+fn to_text(name: &Name, id: u32, worker: Worker) -> String {
+    let fields = format!("mark={} holder={:016x}", worker.mark, worker.holder);
+    let sum = checksum(name, id, &fields);
+    format!("{fields} crc={sum:08x}")
+}
+
+fn parse(name: &Name, entry: &Entry) -> Option<(u32, Worker)> {
+    let id = entry.key.as_str().strip_prefix(&workers_of(name))?.parse().ok()?;
+    let (fields, sum) = entry.value.split_once(" crc=")?;
+    let (mark, holder) = fields.strip_prefix("mark=")?.split_once(" holder=")?;
+    let holder = u64::from_str_radix(holder, 16).ok()?;
+    let worker = Worker { mark: mark.parse().ok()?, holder };
+    let intact = format!("{:08x}", checksum(name, id, fields)) == sum
+        && *entry == (Entry { value: to_text(name, id, worker), ..entry.clone() });
+    intact.then_some((id, worker))
+}
+
+fn checksum(name: &Name, id: u32, fields: &str) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(name.as_str().as_bytes());
+    hasher.update(&id.to_le_bytes());
+    hasher.update(fields.as_bytes());
+    hasher.finalize()
+}
+
+fn changed(name: &Name, entry: &Entry) -> StoreError {
+    let message = format!(
+        "a worker ID was changed by something else than ticketd: put back what was at {}, of \
+         sequence {name}",
+        entry.key
+    );
+    StoreError::new(FailureKind::Corrupt, message)
+}
