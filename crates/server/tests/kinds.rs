@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ticketd_core::block::Block;
 use ticketd_core::count::Count;
-use ticketd_core::definition::{BlockLen, Definition, Kind, KindName};
+use ticketd_core::definition::{BlockLen, Definition, Kind, KindName, Order};
 use ticketd_core::failure::FailureKind;
 use ticketd_core::ids::Ids;
 use ticketd_core::limits::ID_MAX;
@@ -162,6 +162,7 @@ async fn members_of_a_stride_issue_what_no_other_does_and_go_on_after_a_restart(
         let definition = Definition {
             kind: Kind::Stride(Seat::new(3, offset).unwrap()),
             block_len: Some(BlockLen::Fixed(10)),
+            order: Order::Strict,
         };
         let mut last = 0;
         for life in 0..3 {

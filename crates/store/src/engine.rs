@@ -8,10 +8,28 @@ pub mod conformance;
 mod memory;
 
 use std::fmt;
+use std::sync::Arc;
+
+use ticketd_core::failure::FailureKind;
 
 use crate::contract::Answer;
+use crate::error::StoreError;
 
 pub use memory::MemoryEngine;
+
+/// What the URLs of engines start with, before `://`.
+pub const SCHEMES: [&str; 0] = [];
+
+/// Opens the engine at `url`.
+///
+/// # Errors
+/// `Invalid` if it is no URL of an engine, or credentials, permissions or TLS are wrong;
+/// `Unavailable` if nobody answers there.
+pub async fn open(url: &str) -> Result<Arc<dyn Engine>, StoreError> {
+    let scheme = url.split_once(':').map_or(url, |(scheme, _)| scheme);
+    let message = format!("there is no such engine; not {scheme}");
+    Err(StoreError::new(FailureKind::Invalid, message))
+}
 
 /// The longest key in bytes: a name of 128 and what goes around it.
 pub const KEY_LEN_MAX: usize = 192;
@@ -142,7 +160,7 @@ pub trait Engine: Send + Sync + 'static {
 }
 
 /// An engine that is shared is an engine.
-impl<E: Engine + ?Sized> Engine for std::sync::Arc<E> {
+impl<E: Engine + ?Sized> Engine for Arc<E> {
     fn read<'a>(&'a self, keys: &'a [Key]) -> Answer<'a, Vec<Option<Entry>>> {
         (**self).read(keys)
     }

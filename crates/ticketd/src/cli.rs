@@ -3,6 +3,7 @@
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::cluster::ClusterArgs;
 use crate::decode::DecodeArgs;
 use crate::explore::ExploreArgs;
 use crate::failure::Failure;
@@ -45,6 +46,10 @@ pub enum Command {
     #[command(after_help = SEQUENCE_EXAMPLES, arg_required_else_help = true)]
     Sequence(SequenceArgs),
 
+    /// Show the servers that share an engine, and which of them owns which sequence
+    #[command(after_help = CLUSTER_EXAMPLES)]
+    Cluster(ClusterArgs),
+
     /// Change the members of a stride sequence while they go on issuing
     #[command(after_help = STRIDE_EXAMPLES, arg_required_else_help = true)]
     Stride(StrideArgs),
@@ -73,6 +78,7 @@ environment, that before the file, and that before the default.
 Examples:
   ticketd serve
   ticketd serve --data-dir /var/lib/ticketd --resp 127.0.0.1:6379
+  ticketd serve --store etcd://10.0.0.1,10.0.0.2,10.0.0.3 --advertise ids-1.example.org:7118
   TICKETD_BLOCK_LEN=1 ticketd serve --config ticketd.toml --print-config
   ticketd serve --resp 127.0.0.1:0 --http 127.0.0.1:0   # then read: ticketd ready resp=... http=...";
 
@@ -100,6 +106,11 @@ Examples:
   ticketd sequence create orders --kind stride --members 3 --offset 1
   ticketd sequence create traces --kind uuid7
   ticketd sequence raise notes --to 5000   # the next ID is 5001";
+
+const CLUSTER_EXAMPLES: &str = "\
+Examples:
+  ticketd cluster
+  ticketd cluster --json --server ids-2.example.org:7118";
 
 const STRIDE_EXAMPLES: &str = "\
 Examples:

@@ -154,6 +154,14 @@ impl Client {
         Ok((page.sequences, page.next_after))
     }
 
+    /// The servers that share the engine of this one.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn cluster(&mut self) -> Result<Raw, Failure> {
+        understand(&checked(self.connection.send("GET", "/v1/cluster", None)?)?)
+    }
+
     /// Creates the sequence `name` by `definition`. Answers whether it is new, and what it is now.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 
 mod cli;
 mod client;
+mod cluster;
 mod decode;
 mod explore;
 mod failure;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         Command::Next(args) => next::run(&args),
         Command::Decode(args) => decode::run(&args),
         Command::Sequence(args) => sequence::run(&args),
+        Command::Cluster(args) => cluster::run(&args),
         Command::Stride(args) => stride::run(&args),
         Command::Simulate(args) => simulate::run(args),
         Command::Explore(args) => explore::run(&args),
