@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -27,7 +28,7 @@ pub struct Cluster {
     /// Where each member says without TLS and passwords whether it is well.
     health_ports: Vec<u16>,
     // Goes after the members.
-    _place: Place,
+    place: Place,
 }
 
 impl Cluster {
@@ -36,13 +37,25 @@ impl Cluster {
     /// # Errors
     /// If etcd is not installed, or they do not serve in time.
     pub fn start(place: Place, count: usize, options: &[&str]) -> Result<Self> {
+        Self::start_with(place, count, "http", options)
+    }
+
+    /// Starts a member that speaks TLS, which `options` say how, with clients.
+    ///
+    /// # Errors
+    /// If etcd is not installed, or it does not serve in time.
+    pub fn start_with_tls(place: Place, options: &[&str]) -> Result<Self> {
+        Self::start_with(place, 1, "https", options)
+    }
+
+    fn start_with(place: Place, count: usize, scheme: &str, options: &[&str]) -> Result<Self> {
         let etcd = installed().context("etcd is not installed: apt-get install etcd-server")?;
         let ports = (0..count).map(|_| free_ports::<3>()).collect::<Result<Vec<_>>>()?;
         let peer = |n: usize| format!("http://127.0.0.1:{}", ports[n][1]);
         let all: Vec<_> = (0..count).map(|n| format!("m{n}={}", peer(n))).collect();
         let mut members = Vec::new();
         for (n, [client, _, metrics]) in ports.iter().enumerate() {
-            let client = format!("http://127.0.0.1:{client}");
+            let client = format!("{scheme}://127.0.0.1:{client}");
             let mut command = place.command(&etcd, None);
             command.arg("--name").arg(format!("m{n}"));
             command.arg("--data-dir").arg(place.path().join(format!("m{n}")));
@@ -56,7 +69,7 @@ impl Cluster {
         }
         let health_ports = ports.iter().map(|[_, _, metrics]| *metrics).collect();
         let ports = ports.iter().map(|[client, ..]| *client).collect();
-        let mut cluster = Self { members, ports, health_ports, _place: place };
+        let mut cluster = Self { members, ports, health_ports, place };
         for n in 0..count {
             cluster.wait_until_serving(n)?;
         }
@@ -80,8 +93,43 @@ impl Cluster {
 
     /// Its members as a URL of a store.
     pub fn url(&self) -> String {
-        let hosts: Vec<_> = self.ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
-        format!("etcd://{}", hosts.join(","))
+        format!("etcd://{}", self.places().join(","))
+    }
+
+    fn places(&self) -> Vec<String> {
+        self.ports.iter().map(|port| format!("127.0.0.1:{port}")).collect()
+    }
+
+    /// Where the member `n` keeps its files.
+    pub fn data_dir(&self, n: usize) -> PathBuf {
+        self.place.path().join(format!("m{n}"))
+    }
+
+    /// Runs etcd's own client, by members without TLS.
+    ///
+    /// # Errors
+    /// If it fails, with what it says.
+    pub fn etcdctl(&self, args: &[&str]) -> Result<String> {
+        let client = program(&["etcdctl"], &[]);
+        let client = client.context("etcdctl is not installed: apt-get install etcd-client")?;
+        let mut command = Command::new(client);
+        command.env("ETCDCTL_API", "3").args(args);
+        let output = command.args(["--endpoints", &self.places().join(",")]).output()?;
+        if !output.status.success() {
+            bail!("etcdctl {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Which member leads.
+    ///
+    /// # Errors
+    /// If a member does not answer, or none leads.
+    pub fn leader(&self) -> Result<usize> {
+        let status = self.etcdctl(&["endpoint", "status"])?;
+        // A line each, in the order asked: endpoint, id, version, size, whether it leads.
+        let leads = |line: &str| line.split(", ").nth(4) == Some("true");
+        status.lines().position(leads).context("no member leads")
     }
 
     /// Lets it go on when this process has ended; answers the process ids.
