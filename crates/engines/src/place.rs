@@ -9,6 +9,12 @@ use tempfile::TempDir;
 /// Ties a program to its parent, and gives it another user. Of util-linux, which Debian always has.
 const SETPRIV: &str = "/usr/bin/setpriv";
 
+/// A file system in memory. Tests kill processes and not machines: what is written there survives
+/// as much, and no other work of the disk makes an engine late.
+const MEMORY: &str = "/dev/shm";
+
+const PREFIX: &str = "ticketd-engine-";
+
 /// A folder for the files of engines.
 #[derive(Debug)]
 pub struct Place {
@@ -21,7 +27,11 @@ impl Place {
     /// A new folder that goes when this is dropped. What is started in it ends with it, and with
     /// this process.
     pub fn temporary() -> Result<Self> {
-        let temporary = TempDir::with_prefix("ticketd-engine-")?;
+        let temporary = if Path::new(MEMORY).is_dir() {
+            TempDir::with_prefix_in(PREFIX, MEMORY)?
+        } else {
+            TempDir::with_prefix(PREFIX)?
+        };
         Ok(Self { path: temporary.path().to_owned(), temporary: Some(temporary) })
     }
 

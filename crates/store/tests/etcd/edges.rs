@@ -52,7 +52,8 @@ async fn something_else_there_is_said() {
     assert_failed(opened, FailureKind::Unavailable, &["no answer in time", "127.0.0.1"]);
 }
 
-/// An etcd with the users `root`, `ticketd` and `reader`, whose password is `secret`.
+/// An etcd with the users `root`, `ticketd` and `reader`, whose password is `secret`; it does not ask
+/// for them yet.
 fn with_users() -> Option<Cluster> {
     let cluster = cluster(1, &["--bcrypt-cost", "4"])?;
     let grants = [("ticketd", "readwrite"), ("reader", "read")];
@@ -64,7 +65,6 @@ fn with_users() -> Option<Cluster> {
         commands.push(format!("role grant-permission {user} {right} ticketd/ --prefix"));
         commands.push(format!("user grant-role {user} {user}"));
     }
-    commands.push("auth enable".to_owned());
     for command in commands {
         let args: Vec<&str> = command.split(' ').collect();
         cluster.etcdctl(&args).unwrap();
@@ -75,6 +75,7 @@ fn with_users() -> Option<Cluster> {
 #[tokio::test(flavor = "multi_thread")]
 async fn users_passwords_and_permissions_are_told_apart() {
     let Some(mut cluster) = with_users() else { return };
+    cluster.etcdctl(&["auth", "enable"]).unwrap();
     let as_user = |user: &str| cluster.url().replace("//", &format!("//{user}@"));
 
     let opened = try_open(&cluster.url()).await;
@@ -104,13 +105,16 @@ async fn users_passwords_and_permissions_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_needless_password_is_mentioned() {
-    let Some(cluster) = cluster(1, &[]) else { return };
-    let engine = open(&cluster.url().replace("//", "//someone:secret@")).await;
-    applied(&engine, put("a", Version::ABSENT, "x")).await;
+async fn a_needless_password_is_mentioned_and_kept() {
+    let Some(cluster) = with_users() else { return };
+    let engine = open(&cluster.url().replace("//", "//ticketd:secret@")).await;
+    let version = applied(&engine, put("a", Version::ABSENT, "x")).await;
     let lines = engine.vet().await.unwrap();
     assert!(lines.iter().any(|line| line.contains("auth enable")), "{lines:?}");
     assert!(!format!("{engine:?}{lines:?}").contains("secret"));
+    // It is shown as soon as etcd asks for it.
+    cluster.etcdctl(&["auth", "enable"]).unwrap();
+    applied(&engine, put("a", version, "y")).await;
 }
 
 #[tokio::test]
@@ -136,6 +140,30 @@ async fn a_full_etcd_says_so_and_still_reads() {
     assert_eq!(engine.read(&[key]).await.unwrap()[0].as_ref().unwrap().version, found);
     let lines = engine.vet().await.unwrap();
     assert!(lines.iter().any(|line| line.contains("quota")), "{lines:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_that_only_grows_is_mentioned() {
+    let Some(cluster) = cluster(1, &[]) else { return };
+    let engine = std::sync::Arc::new(open(&cluster.url()).await);
+    let writers: Vec<_> = (0..50)
+        .map(|writer| {
+            let engine = std::sync::Arc::clone(&engine);
+            tokio::spawn(async move {
+                let mut version = Version::ABSENT;
+                for _ in 0..201 {
+                    version = applied(&engine, put(&writer.to_string(), version, "x")).await;
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let is_mentioned = |lines: Vec<String>| lines.iter().any(|line| line.contains("compaction"));
+    assert!(is_mentioned(engine.vet().await.unwrap()));
+    cluster.etcdctl(&["compact", "9000"]).unwrap();
+    assert!(!is_mentioned(engine.vet().await.unwrap()));
 }
 
 #[tokio::test]

@@ -27,8 +27,14 @@ async fn try_open(url: &str) -> Result<Etcd, StoreError> {
     Etcd::open(&url.parse::<EtcdUrl>().unwrap()).await
 }
 
+/// An engine for what is not about time: it waits longer than a busy machine takes.
 async fn open(url: &str) -> Etcd {
-    try_open(url).await.unwrap_or_else(|e| panic!("{}", e.to_failure().message))
+    let patient = if url.contains("timeout=") {
+        url.to_owned()
+    } else {
+        format!("{url}{}timeout=20s", if url.contains('?') { '&' } else { '?' })
+    };
+    try_open(&patient).await.unwrap_or_else(|e| panic!("{}", e.to_failure().message))
 }
 
 /// A change of one key.

@@ -79,7 +79,10 @@ impl Client {
         let mut told: Option<Fault> = None;
         for n in 0..self.attempts(effect) {
             let at = (first + n) % self.members.len();
-            let fault = match self.attempt(&self.members[at], request, effect, deadline).await {
+            let asked = Asked { client: self, at, is_over: false };
+            let answer = self.attempt(&self.members[at], request, effect, deadline).await;
+            asked.over();
+            let fault = match answer {
                 Ok(answer) => return Ok(answer),
                 Err(fault) => fault,
             };
@@ -163,5 +166,27 @@ impl Client {
         let next = (at + 1) % self.members.len();
         // If another call has chosen another one already, that is as good.
         let _chosen = self.first.compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
+/// A member that is being asked. If the caller gives up before the answer, the member is passed
+/// over as if it had been silent: a caller less patient than `timeout` is not left with it.
+struct Asked<'a> {
+    client: &'a Client,
+    at: usize,
+    is_over: bool,
+}
+
+impl Asked<'_> {
+    fn over(mut self) {
+        self.is_over = true;
+    }
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.client.pass_over(self.at);
+        }
     }
 }

@@ -113,11 +113,11 @@ impl Fault {
             return Self { error: StoreError::new(known.kind, message), next: known.next };
         }
         match status.code() {
-            // The answer of something that is no etcd, or of its port for members.
+            // The answer of another server that speaks HTTP/2.
             Code::Unimplemented => Self {
                 error: StoreError::new(
                     FailureKind::Invalid,
-                    format!("not etcd, or not its port for clients: see the URL, {member}"),
+                    format!("this is not etcd: see host and port of the URL, {member}"),
                 ),
                 next: Next::AnotherMember,
             },
@@ -204,7 +204,7 @@ const KNOWN: [Known; 16] = [
     Known {
         text: "etcdserver: user name is empty",
         kind: FailureKind::Invalid,
-        next: Next::Nothing,
+        next: Next::AnotherToken,
         message: "etcd asks for a user: put USER:PASSWORD@ into the URL",
     },
     Known {

@@ -7,8 +7,8 @@ use ticketd_core::failure::FailureKind;
 use super::Etcd;
 use super::client::Effect;
 use super::wire::{
-    AlarmRequest, AlarmType, Compare, MemberListRequest, PutRequest, Request, StatusRequest,
-    StatusResponse, TxnRequest,
+    AlarmRequest, AlarmType, Compare, MemberListRequest, PutRequest, RangeRequest, Request,
+    StatusRequest, StatusResponse, TxnRequest,
 };
 use crate::error::StoreError;
 
@@ -19,6 +19,9 @@ const OLDEST: (u32, u32, u32) = (3, 4, 0);
 /// 2022 says.
 const HARMFUL: std::ops::RangeInclusive<(u32, u32, u32)> = (3, 5, 0)..=(3, 5, 2);
 
+/// So many changes without a compaction are a sign that nobody compacts.
+const HISTORY_MAX: i64 = 10_000;
+
 /// See [`Engine::vet`](crate::engine::Engine::vet).
 pub async fn vet(etcd: &Etcd) -> Result<Vec<String>, StoreError> {
     let mut lines = Vec::new();
@@ -26,6 +29,7 @@ pub async fn vet(etcd: &Etcd) -> Result<Vec<String>, StoreError> {
     lines.extend(of_alarms(etcd).await?);
     lines.extend(of_membership(etcd).await?);
     lines.extend(may_write(etcd).await?);
+    lines.extend(of_history(etcd).await?);
     lines.extend(of_passwords(etcd));
     Ok(lines)
 }
@@ -106,6 +110,17 @@ async fn may_write(etcd: &Etcd) -> Result<Option<String>, StoreError> {
         }
         Err(fault) => Ok(Some(fault.error.to_failure().message.to_string())),
     }
+}
+
+/// Whether all that was ever changed is still kept: then the quota will be reached some day.
+async fn of_history(etcd: &Etcd) -> Result<Option<String>, StoreError> {
+    let range = |revision| RangeRequest { key: etcd.place(""), revision, ..Default::default() };
+    let (_, revision) = etcd.ask(&range(0), Effect::None).await?;
+    let is_whole =
+        revision > HISTORY_MAX && etcd.client.call(&range(1), Effect::None).await.is_ok();
+    let line = "etcd keeps every change until its quota is reached: start it with \
+                --auto-compaction-retention=1h";
+    Ok(is_whole.then(|| line.to_owned()))
 }
 
 fn of_passwords(etcd: &Etcd) -> Option<String> {
