@@ -6,7 +6,7 @@ use ticketd_core::failure::FailureKind;
 
 use super::Etcd;
 use super::client::Effect;
-use super::fault::Fault;
+use super::fault::{Fault, Next};
 use super::wire::{
     AlarmRequest, AlarmType, Compare, MemberListRequest, PutRequest, RangeRequest, Request,
     StatusRequest, StatusResponse, TxnRequest,
@@ -120,6 +120,8 @@ async fn may_write(etcd: &Etcd) -> Result<Option<String>, StoreError> {
             Err(super::contradicts("a condition holds that cannot"))
         }
         Ok(_) => Ok(None),
+        // The alarms have told.
+        Err(fault) if fault.next == Next::ToLook => Ok(None),
         Err(fault) if matches!(fault.error.kind, FailureKind::Invalid | FailureKind::Corrupt) => {
             Err(fault.error)
         }
