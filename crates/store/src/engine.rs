@@ -20,7 +20,7 @@ pub use etcd::{Etcd, EtcdUrl};
 pub use memory::MemoryEngine;
 
 /// What the URLs of engines start with, before `://`.
-pub const SCHEMES: [&str; 0] = [];
+pub const SCHEMES: [&str; 1] = ["etcd"];
 
 /// Opens the engine at `url`.
 ///
@@ -29,8 +29,13 @@ pub const SCHEMES: [&str; 0] = [];
 /// `Unavailable` if nobody answers there.
 pub async fn open(url: &str) -> Result<Arc<dyn Engine>, StoreError> {
     let scheme = url.split_once(':').map_or(url, |(scheme, _)| scheme);
-    let message = format!("there is no such engine; not {scheme}");
-    Err(StoreError::new(FailureKind::Invalid, message))
+    match scheme {
+        "etcd" => Ok(Arc::new(Etcd::open(&url.parse()?).await?)),
+        other => {
+            let message = format!("there is no such engine; not {other}");
+            Err(StoreError::new(FailureKind::Invalid, message))
+        }
+    }
 }
 
 /// The longest key in bytes: a name of 128 and what goes around it.

@@ -127,7 +127,7 @@ async fn a_sequence_is_shown_with_all_that_there_is_to_see() {
     server.json("PUT", "/v1/sequences/notes", r#"{"block_len":100}"#).await;
     let burnt = json!({
         "crash": "0", "indeterminate": "0", "skipped": "0", "raise": "0", "stop": "0",
-        "abandoned": "0", "broken": "0"
+        "abandoned": "0", "broken": "0", "fenced": "0"
     });
     let mut expected = json!({
         "sequence": "notes", "kind": "ticket", "order": "strict", "block_len": "100",
