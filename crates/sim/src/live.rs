@@ -29,7 +29,9 @@ use ticketd_server::clock::Clock;
 use agent::{Agent, Budget, KindAgent, Shared, Supply};
 
 pub use auditor::{Asked, Auditor, Findings};
+pub(crate) use kinds::kind_in_seat;
 pub use kinds::{Issuers, KindAuditor, Seen};
+pub(crate) use local::Dispenser;
 pub use local::Local;
 pub use spans::{Noted, Spans};
 pub use stop::Stop;

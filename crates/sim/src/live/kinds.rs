@@ -67,14 +67,19 @@ pub(super) const fn has_issuer_per_agent(kind: KindName) -> bool {
 
 /// The kind of the sequence of `agent`'s table on its server.
 fn kind_of(plan: &Plan, agent: usize) -> Kind {
-    match plan.kind {
+    let table = plan.table_of(agent);
+    let of_table = |other: &usize| plan.table_of(*other) == table;
+    let members = (1..=plan.agents).filter(of_table).count();
+    let offset = (1..=agent).filter(of_table).count();
+    kind_in_seat(plan.kind, members, offset)
+}
+
+/// A sequence of `kind` on the server number `offset`, from 1 on, of so many `members`.
+pub(crate) fn kind_in_seat(kind: KindName, members: usize, offset: usize) -> Kind {
+    let number = |n: usize| u32::try_from(n).expect("there are not so many servers");
+    match kind {
         KindName::Ticket => Kind::Ticket,
         KindName::Stride => {
-            let table = plan.table_of(agent);
-            let of_table = |other: &usize| plan.table_of(*other) == table;
-            let members = (1..=plan.agents).filter(of_table).count();
-            let offset = (1..=agent).filter(of_table).count();
-            let number = |n: usize| u32::try_from(n).expect("there are not so many agents");
             Kind::Stride(Seat::new(number(members), number(offset)).expect("it is one of them"))
         }
         KindName::Snowflake => Kind::Snowflake(Snowflake {

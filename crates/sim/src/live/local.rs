@@ -43,14 +43,22 @@ impl Local {
     /// # Errors
     /// As [`Local::start`].
     pub fn over(store: Arc<dyn Store>) -> io::Result<Self> {
+        Self::by_clock(store, Clock::start())
+    }
+
+    /// A service over `store` that tells the time by `clock`.
+    ///
+    /// # Errors
+    /// As [`Local::start`].
+    pub(crate) fn by_clock(store: Arc<dyn Store>, clock: Clock) -> io::Result<Self> {
         // One worker is enough for refills; the tickets are taken on the dispensers' threads.
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_time().build()?;
-        let service = Service::new(store, ServiceSettings::default(), Clock::start());
+        let service = Service::new(store, ServiceSettings::default(), clock);
         Ok(Self { service, runtime })
     }
 
     /// A dispenser of tickets for `table`.
-    pub(super) fn dispenser(&self, table: &Name) -> Dispenser {
+    pub(crate) fn dispenser(&self, table: &Name) -> Dispenser {
         Dispenser {
             service: Arc::clone(&self.service),
             runtime: self.runtime.handle().clone(),
@@ -60,7 +68,7 @@ impl Local {
     }
 
     /// Makes the sequence `table`.
-    pub(super) fn create(&self, table: &Name, definition: Definition) -> io::Result<()> {
+    pub(crate) fn create(&self, table: &Name, definition: Definition) -> io::Result<()> {
         let made = self.runtime.block_on(self.service.create(table, definition, false));
         made.map(drop).map_err(|error| not_made(table, error))
     }
@@ -72,13 +80,13 @@ impl Local {
     }
 
     /// Ends the service. Returns whether it ended in time.
-    pub(super) fn stop(&self) -> bool {
+    pub(crate) fn stop(&self) -> bool {
         self.runtime.block_on(self.service.stop(STOP_TIMEOUT))
     }
 }
 
 /// Takes tickets of one table from the service, one after the other.
-pub(super) struct Dispenser {
+pub(crate) struct Dispenser {
     service: Arc<Service>,
     runtime: Handle,
     table: Name,
@@ -106,7 +114,8 @@ impl Dispenser {
         }
     }
 
-    fn next_id(&mut self) -> Result<Id, ServiceError> {
+    /// The next ID of any kind.
+    pub(crate) fn next_id(&mut self) -> Result<Id, ServiceError> {
         if let Some(range) = self.source.as_ref().and_then(|source| source.take_up_to(1)) {
             return Ok(Id::Integer(range.first));
         }
