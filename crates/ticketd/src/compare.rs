@@ -21,7 +21,6 @@ use ticketd_sim::live::Stop;
 
 use crate::failure::Failure;
 use crate::{logs, output, signals};
-use report::Report;
 
 /// More agents than this measure the scheduler; each is a thread and a connection.
 const AGENTS_MAX: usize = 256;
@@ -86,12 +85,12 @@ pub fn run(args: &CompareArgs) -> Result<(), Failure> {
         written.map_err(|error| unwritable(path, &error))?;
     }
     output::write(|out| if args.json { report.json(out) } else { text::write(&report, out) })?;
-    check(&report)
+    check(report.duplicates)
 }
 
 /// A duplicate breaks the promise that all kinds share.
-fn check(report: &Report) -> Result<(), Failure> {
-    match report.duplicates {
+fn check(duplicates: u64) -> Result<(), Failure> {
+    match duplicates {
         0 => Ok(()),
         n => Err(Failure::work(format!("a promise broke: {n} IDs came twice; see the duplicates"))),
     }
@@ -160,4 +159,27 @@ fn duration(text: &str) -> Result<Duration, String> {
     time.filter(|time| (Duration::from_millis(1)..=DURATION_MAX).contains(time)).ok_or_else(|| {
         "expected seconds, or a time with its unit such as 500ms; from 1ms to 10min".to_owned()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duplicate_is_a_failure_of_the_work() {
+        assert!(check(0).is_ok());
+        let failure = check(3).unwrap_err();
+        assert_eq!(failure.code(), 1);
+        assert!(failure.to_string().contains("3 IDs came twice"), "{failure}");
+    }
+
+    #[test]
+    fn a_duration_is_seconds_or_has_a_unit() {
+        assert_eq!(duration("2"), Ok(Duration::from_secs(2)));
+        assert_eq!(duration("0.25"), Ok(Duration::from_millis(250)));
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        for bad in ["", "0", "-1", "NaN", "inf", "2x", "1h", "0.0001"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
 }

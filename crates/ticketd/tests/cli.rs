@@ -16,7 +16,9 @@ fn without_a_command_it_shows_its_help() {
     assert_eq!(ran.code, Some(2));
     assert!(ran.err.contains("Usage: ticketd <COMMAND>"), "{}", ran.err);
     let help = run(&["--help"]).ok();
-    for command in ["serve", "next", "sequence", "simulate", "explore", "completions", "man"] {
+    for command in
+        ["serve", "next", "sequence", "simulate", "explore", "compare", "completions", "man"]
+    {
         assert!(help.contains(&format!("  {command} ")), "{help}");
         let help = run(&[command, "--help"]).ok();
         assert!(help.contains("Examples:"), "{help}");
@@ -50,6 +52,11 @@ fn wrong_usage_is_refused_with_code_2_before_anybody_is_asked() {
         (&["simulate", "--rate", "NaN"], "tickets per second"),
         (&["simulate", "--duration", "10"], "unit"),
         (&["simulate", "--kind", "uuid5"], "ticket"),
+        (&["compare", "--agents", "1"], "more tables than there are agents"),
+        (&["compare", "--tables", "a,a"], "twice"),
+        (&["compare", "--seconds", "0"], "500ms"),
+        (&["compare", "--kind", "ticket,uuid5"], "snowflake"),
+        (&["compare", "--rows", "10"], "from 1000"),
         (&["explore", "--trace"], "--seed"),
         (&["serve", "--resp", "7117"], "IP:PORT"),
         (&["serve", "--prot", "7117"], "--prot"),

@@ -51,12 +51,14 @@ pub struct Outage {
     pub ids: u64,
     /// IDs that had come before.
     pub duplicates: u64,
-    /// Requests asked in the second after the death.
+    /// Requests that ended in the second after the death.
     pub requests_in_the_second_after: u64,
     /// Of these, the share that failed.
     pub failed_share: f64,
     /// The longest that any agent was without an ID.
     pub longest_wait_ms: f64,
+    /// How long the dead server took to serve again; `None` where the others went on without it.
+    pub restarted_in_ms: Option<f64>,
     /// IDs that were reserved and can no more be issued; `None` where that cannot be counted in IDs.
     pub burnt_ids: Option<u64>,
     /// IDs and failures over time.
@@ -88,18 +90,20 @@ pub fn outage(
     let (table, clock) = (&scenario.tables[0], Clock::start());
     let agents = scenario.agents_for(addrs.len());
     let load = Load { kind, table, servers: &addrs, agents, clock };
-    let (requests, killed) = load.during(|| -> io::Result<u64> {
+    let (requests, death) = load.during(|| -> io::Result<Death> {
         thread::sleep(BEFORE);
-        let killed_us = clock.now().as_micros();
+        let at_us = clock.now().as_micros();
         servers.kill(VICTIM)?;
         let end = clock.now().plus(AFTER);
-        if addrs.len() == 1 {
+        let is_alone = addrs.len() == 1;
+        if is_alone {
             servers.revive(VICTIM)?;
         }
+        let restarted_us = is_alone.then(|| clock.now().as_micros() - at_us);
         thread::sleep(Duration::from_micros(end.micros_since(clock.now())));
-        Ok(killed_us)
+        Ok(Death { at_us, restarted_us })
     });
-    let (killed_us, end_us) = (killed?, clock.now().as_micros());
+    let (death, end_us) = (death?, clock.now().as_micros());
     let burnt_ids = match kind {
         KindName::Ticket => Some(missing(&ids_of(&requests))),
         KindName::Stride => Some(burnt_of_member(table, servers, &requests)?),
@@ -107,7 +111,14 @@ pub fn outage(
         KindName::Snowflake => None,
         KindName::Uuid4 | KindName::Uuid7 | KindName::Ulid => Some(0),
     };
-    Ok(outage_of(&requests, killed_us, end_us, burnt_ids))
+    Ok(outage_of(&requests, death, end_us, burnt_ids))
+}
+
+/// The moment of the death, and how long the restart took if there was one.
+#[derive(Debug, Clone, Copy)]
+struct Death {
+    at_us: u64,
+    restarted_us: Option<u64>,
 }
 
 /// What the dead member does not issue any more: it is started again and asked for one ID.
@@ -134,19 +145,21 @@ fn missing(ids: &[u128]) -> u64 {
     u64::try_from(last - first + 1).unwrap_or(u64::MAX).saturating_sub(distinct)
 }
 
-fn outage_of(requests: &[Request], killed_us: u64, end_us: u64, burnt_ids: Option<u64>) -> Outage {
+fn outage_of(requests: &[Request], death: Death, end_us: u64, burnt_ids: Option<u64>) -> Outage {
+    let killed_us = death.at_us;
     let counted = killed_us..killed_us + COUNTED_US;
-    let after = requests.iter().filter(|request| counted.contains(&request.asked_us));
-    let (asked, failed) = after.fold((0, 0), |(asked, failed), request| {
-        (asked + 1, failed + u64::from(request.id.is_none()))
+    let after = requests.iter().filter(|request| counted.contains(&request.answered_us));
+    let (ended, failed) = after.fold((0, 0), |(ended, failed), request| {
+        (ended + 1, failed + u64::from(request.id.is_none()))
     });
     let ids = ids_of(requests);
     Outage {
         ids: ids.len() as u64,
         duplicates: duplicates(ids),
-        requests_in_the_second_after: asked,
-        failed_share: share(failed, asked),
+        requests_in_the_second_after: ended,
+        failed_share: share(failed, ended),
         longest_wait_ms: longest_wait_us(requests, killed_us, end_us) as f64 / 1000.0,
+        restarted_in_ms: death.restarted_us.map(|us| us as f64 / 1000.0),
         burnt_ids,
         timeline: timeline(requests, killed_us),
     }
@@ -200,7 +213,9 @@ mod tests {
             request(1_400_000, None),
             request(1_600_000, None), // later than a second
         ];
-        let outage = outage_of(&requests, 500_000, 1_700_000, None);
+        let death = Death { at_us: 500_000, restarted_us: Some(5_000) };
+        let outage = outage_of(&requests, death, 1_700_000, None);
+        assert_eq!((outage.restarted_in_ms, outage.burnt_ids), (Some(5.0), None));
         assert_eq!((outage.ids, outage.duplicates), (3, 1));
         assert_eq!((outage.requests_in_the_second_after, outage.failed_share), (4, 0.5));
         assert_eq!(outage.longest_wait_ms, 799.99);

@@ -7,7 +7,7 @@ use ticketd_sim::compare::{Distance, Measured, SLOT_MS, Slot};
 use super::plot::{Plot, Scale, Series, middle};
 use super::report::Report;
 use super::rows::{Row, count, millis, percent};
-use super::text::{BUFFERS_HOW, DEBUG_BUILD};
+use super::text::{self, BUFFERS_HOW, DEBUG_BUILD};
 
 /// The page as the template sees it.
 #[derive(Template)]
@@ -227,7 +227,7 @@ fn distances<'a>(
         .collect();
     let label = |from_us: &u64| match from_us {
         0 => "from 0".to_owned(),
-        us => millis(*us as f64 / 1000.0).replace("us", "µs"),
+        us => millis(*us as f64 / 1000.0),
     };
     let labels: Vec<String> = buckets.iter().map(label).collect();
     let plot = Plot::wide(title, Scale::Linear(1.0), percent)
@@ -285,13 +285,17 @@ fn timeline(kind: &Measured, slots: &[Slot], scale: Scale) -> String {
     let begins = slots.iter().enumerate().step_by(5);
     let place = |index: usize| index as f64 / slots.len() as f64;
     let labels: Vec<(f64, String)> =
-        begins.map(|(index, slot)| (place(index), format!("{} ms", slot.from_ms))).collect();
+        begins.map(|(index, slot)| (place(index), seconds(slot.from_ms))).collect();
     let death = slots.iter().position(|slot| slot.from_ms == 0).unwrap_or(0);
-    Plot::new(kind.kind, 350.0, 190.0, scale, count)
+    Plot::new(kind.kind, 300.0, 180.0, scale, count)
         .lines(&series)
         .moment(place(death), "killed")
         .places(&labels)
         .finish()
+}
+
+fn seconds(millis: i64) -> String {
+    format!("{:.1} s", millis as f64 / 1000.0)
 }
 
 fn resize(report: &Report) -> Figure {
@@ -380,6 +384,7 @@ fn buffers(report: &Report) -> Figure {
         .below("IDs that may wait for the agents of a table (0: server and agent meet)")
         .finish();
     let legend = names.into_iter().enumerate().collect();
-    let how = format!("T{}. Logarithmic.", &BUFFERS_HOW[1..]);
+    let answer = text::buffers_answer(&report.buffers);
+    let how = format!("{answer} T{}. Logarithmic.", &BUFFERS_HOW[1..]);
     Figure { title, how, legend, plots: alone(svg) }
 }

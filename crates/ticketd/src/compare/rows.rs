@@ -38,14 +38,15 @@ const RESIZE: &str = "From 3 to 5 servers";
 const INDEX: &str = "Index";
 const GUESS: &str = "The next ID";
 
-const PROPERTIES: [Property; 21] = [
+const PROPERTIES: [Property; 22] = [
     Property {
         key: "in_process",
         group: SPEED,
         name: "IDs/s in process",
         how: "each agent asks the service directly for one ID at a time; store in memory; three \
-              servers, of tickets one; a snowflake may spend up to a second of ticks ahead of its \
-              clock",
+              servers, of tickets one; until the time is over or 4 million IDs are drawn, since \
+              all are kept to be compared; a snowflake may spend up to a second of ticks ahead of \
+              its clock",
         cell: |m| count(m.in_process.ids_per_second),
     },
     Property {
@@ -127,8 +128,9 @@ const PROPERTIES: [Property; 21] = [
         how: "agents ask over RESP once a millisecond; a server is killed (SIGKILL; of snowflake, \
               whose servers share a store in memory, all its tasks are dropped); agents go on to \
               the next of three servers at the first failure. A ticket sequence lives on one \
-              server, which is started again at once on its data directory. UUIDs and ULIDs need \
-              no server: a library in the client has no such second at all",
+              server, which is started again at once on its data directory, as a supervisor \
+              would: until then there are no tickets at all. UUIDs and ULIDs need no server: a \
+              library in the client has no such second",
         cell: |m| percent(m.outage.failed_share),
     },
     Property {
@@ -137,6 +139,14 @@ const PROPERTIES: [Property; 21] = [
         name: "longest wait of an agent",
         how: "the longest time between two IDs of one agent after the death",
         cell: |m| millis(m.outage.longest_wait_ms),
+    },
+    Property {
+        key: "outage_restarted",
+        group: OUTAGE,
+        name: "dead server serves again after",
+        how: "from SIGKILL until the ready line of a new process; - where the others went on \
+              without it",
+        cell: |m| m.outage.restarted_in_ms.map_or_else(none, millis),
     },
     Property {
         key: "outage_burnt",
@@ -210,9 +220,10 @@ const PROPERTIES: [Property; 21] = [
     Property {
         key: "unknown_bits",
         group: GUESS,
-        name: "bits unknown (estimate)",
-        how: "the entropy of each bit of the differences between an agent's IDs, summed as if they \
-              were independent: an estimate, and rather too high",
+        name: "bits unknown, on average",
+        how: "an estimate, and rather too high: the entropy of each bit of the differences between \
+              an agent's IDs, or of which bits change, summed as if bits were independent; the \
+              smaller of the two",
         cell: |m| format!("{:.0}", m.guess.unknown_bits_estimate),
     },
 ];
@@ -279,7 +290,7 @@ pub fn millis(millis: f64) -> String {
         ms if ms >= 100.0 => format!("{ms:.0} ms"),
         ms if ms >= 10.0 => format!("{ms:.1} ms").replace(".0", ""),
         ms if ms >= 1.0 => format!("{ms:.2} ms").replace(".00", ""),
-        ms => format!("{:.0} us", ms * 1000.0),
+        ms => format!("{:.0} µs", ms * 1000.0),
     }
 }
 
@@ -304,7 +315,7 @@ mod tests {
         let counts = [0.0, 7.0, 9_999.0, 12_345.0, 1_234_567.0, 45.678].map(count);
         assert_eq!(counts, ["0", "7", "9999", "12.3 k", "1.23 M", "45.7"]);
         let times = [0.1, 1.0, 1.5, 10.0, 123.4, 2500.0].map(millis);
-        assert_eq!(times, ["100 us", "1 ms", "1.50 ms", "10 ms", "123 ms", "2.50 s"]);
+        assert_eq!(times, ["100 µs", "1 ms", "1.50 ms", "10 ms", "123 ms", "2.50 s"]);
         let shares = [0.0, 0.000_01, 0.5, 0.999_99, 1.0].map(percent);
         assert_eq!(shares, ["0 %", "< 0.1 %", "50.0 %", "> 99.9 %", "100 %"]);
     }

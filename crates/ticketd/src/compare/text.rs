@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use ticketd_sim::compare::BufferRate;
+
 use super::report::Report;
 use super::rows::{Row, count};
 
@@ -77,7 +79,26 @@ fn buffers(report: &Report, out: &mut impl Write) -> io::Result<()> {
         let rates: Vec<String> = rates.collect();
         writeln!(out, "    {:>2} agents   {}", runs[0].agents, rates.join("   "))?;
     }
-    Ok(())
+    paragraph(out, &format!("    {}", buffers_answer(&report.buffers)), 4)
+}
+
+/// What the sweep says to the open question.
+pub fn buffers_answer(runs: &[BufferRate]) -> String {
+    let of_crowd = |runs: &[BufferRate]| {
+        let best = runs.iter().max_by(|a, b| a.ids_per_second.total_cmp(&b.ids_per_second))?;
+        let unbuffered = runs.iter().find(|run| run.buffer == 0)?;
+        let times = best.ids_per_second / unbuffered.ids_per_second.max(1.0);
+        let (agents, buffer) = (best.agents, best.buffer);
+        Some(match buffer {
+            0 => format!("With {agents} agents no pool was faster than none."),
+            _ => format!(
+                "With {agents} agents a pool of {buffer} handed over {times:.0} times as many IDs \
+                 as none."
+            ),
+        })
+    };
+    let crowds = runs.chunk_by(|a, b| a.agents == b.agents);
+    crowds.filter_map(of_crowd).collect::<Vec<_>>().join(" ")
 }
 
 /// Breaks `text` into lines, all but the first indented.
@@ -99,6 +120,20 @@ fn paragraph(out: &mut impl Write, text: &str, indent: usize) -> io::Result<()> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_answer_names_the_best_pool_of_each_crowd() {
+        let run = |agents, buffer, ids_per_second| BufferRate {
+            agents,
+            buffer,
+            ids_per_second,
+            duplicates: 0,
+        };
+        let runs = [run(4, 0, 100.0), run(4, 16, 3000.0), run(64, 0, 90.0), run(64, 16, 20.0)];
+        let answer = buffers_answer(&runs);
+        assert!(answer.contains("With 4 agents a pool of 16 handed over 30 times"), "{answer}");
+        assert!(answer.ends_with("With 64 agents no pool was faster than none."), "{answer}");
+    }
 
     #[test]
     fn a_paragraph_is_broken_between_words_and_loses_none() {
