@@ -1,5 +1,6 @@
 //! `ticketd compare`: the same scenario with every kind of ID, and what was measured.
 
+mod figures;
 mod measure;
 mod members;
 mod page;

@@ -56,7 +56,7 @@ fn most_common(recent: &[u128]) -> u128 {
 /// the guesses was spent on the most common.
 fn is_near(recent: &[u128], next: u128) -> bool {
     let unit = recent.iter().copied().reduce(greatest_common_divisor).unwrap_or(0);
-    unit > 0 && next > 0 && next % unit == 0 && next / unit < GUESSES
+    unit > 0 && next > 0 && next.is_multiple_of(unit) && next / unit < GUESSES
 }
 
 /// Of differences, which may be backwards: then of how far.
