@@ -178,8 +178,9 @@ const PROPERTIES: [Property; 22] = [
         group: RESIZE,
         name: "IDs skipped, remapped",
         how: "the numbers between the last ID of three members and the first of five that nobody \
-              gets: the headroom of 100,000 that was asked for, and a block of each; and old IDs \
-              that had to change",
+              gets: the headroom of 100,000 that was asked for, and a block of each. Then old IDs \
+              that had to change: no step of any resize touches one, and that none comes twice is \
+              checked",
         cell: |m| format!("{}, {}", count(m.resize.skipped_ids as f64), m.resize.remapped_ids),
     },
     Property {
