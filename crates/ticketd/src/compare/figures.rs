@@ -6,7 +6,7 @@ use ticketd_sim::compare::{BufferRate, Distance, Measured, SLOT_MS, Slot};
 
 use super::plot::{Plot, Scale, Series, Write, middle};
 use super::report::Report;
-use super::rows::{count, millis, percent};
+use super::rows::{count, millis, percent, short_count};
 use super::text::{self, BUFFERS_HOW};
 
 /// A plot with what belongs to it.
@@ -104,7 +104,7 @@ fn speed(report: &Report) -> Figure {
             ("RESP, one at a time", |kind| kind.resp_single.ids_per_second),
         ],
         |values| Scale::log(values.into_iter()),
-        count,
+        short_count,
     )
 }
 
@@ -159,7 +159,12 @@ fn distances<'a>(
 
 fn order(report: &Report) -> Figure {
     let kinds = report.kinds.iter().map(|kind| (kind, &*kind.order.distances)).collect();
-    let how = format!("{} Half of all pairs are right by chance.", how(report, "tellable_from"));
+    let how = "Agents draw at random moments, from the three servers 3 : 2 : 1. Of two IDs of \
+               different servers (of tickets, of different agents) the one that was answered before \
+               the other was asked for is older; the share of such pairs in which it is also the \
+               smaller. Half of all pairs are right by chance. All servers have the clock of this \
+               machine."
+        .to_owned();
     distances("Share of pairs in the right order, across servers", how, kinds)
 }
 

@@ -52,7 +52,8 @@ impl Scale {
             return Self::Linear(1.0);
         }
         let unit = 10_f64.powf(max.log10().floor());
-        let steps = [1.0, 2.0, 2.5, 5.0, 10.0];
+        // Whose quarters are round too.
+        let steps = [1.0, 2.0, 4.0, 6.0, 8.0, 10.0];
         let round = steps.into_iter().find(|step| step * unit >= max).unwrap_or(10.0);
         Self::Linear(round * unit)
     }
@@ -108,7 +109,7 @@ impl Plot {
             plot.put(&format!(
                 r#"<line class="grid" x1="{from}" x2="{to}" y1="{y:.1}" y2="{y:.1}"/>"#
             ));
-            let (x, y, label) = (from - 8.0, y + 4.0, write(tick));
+            let (x, y, label) = (from - 8.0, y + 4.0, trimmed(&write(tick)));
             plot.put(&format!(
                 r#"<text class="tick" x="{x}" y="{y:.1}" text-anchor="end">{label}</text>"#
             ));
@@ -152,7 +153,7 @@ impl Plot {
     /// Labels below, at these places.
     pub fn places(mut self, labels: &[(f64, String)]) -> Self {
         for (at, label) in labels {
-            self.label(*at, label);
+            self.label(*at, &trimmed(label));
         }
         self
     }
@@ -171,7 +172,7 @@ impl Plot {
         let bottom = self.height - BOTTOM;
         for (number, one) in series.iter().enumerate() {
             let categories = one.points.len() as f64;
-            let room = self.width / categories * 0.82;
+            let room = self.width / categories * 0.86;
             let bar = room / series.len() as f64;
             for (at, value) in &one.points {
                 let x = self.x(*at) - room / 2.0 + bar * number as f64;
@@ -245,6 +246,11 @@ impl Plot {
         self.put("</svg>");
         self.svg
     }
+}
+
+/// A round number without the zeros behind its point.
+fn trimmed(number: &str) -> String {
+    number.replace(".00 ", " ").replace(".0 ", " ")
 }
 
 /// The middle of part number `index` of so many.

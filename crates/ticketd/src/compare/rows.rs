@@ -284,6 +284,18 @@ pub fn count(number: f64) -> String {
     format!("{scaled:.decimals$}{suffix}")
 }
 
+/// Two significant digits at most, for a place without room.
+pub fn short_count(number: f64) -> String {
+    let (scaled, suffix) = match number {
+        n if n >= 1e9 => (n / 1e9, "G"),
+        n if n >= 1e6 => (n / 1e6, "M"),
+        n if n >= 1e3 => (n / 1e3, "k"),
+        n => (n, ""),
+    };
+    let decimals = usize::from(scaled < 9.95 && !suffix.is_empty());
+    format!("{scaled:.decimals$}{suffix}")
+}
+
 /// A time in the unit that suits it.
 pub fn millis(millis: f64) -> String {
     match millis {
@@ -315,6 +327,8 @@ mod tests {
     fn numbers_are_short_and_never_rounded_to_what_they_are_not() {
         let counts = [0.0, 7.0, 9_999.0, 12_345.0, 1_234_567.0, 45.678].map(count);
         assert_eq!(counts, ["0", "7", "9999", "12.3 k", "1.23 M", "45.7"]);
+        let shorts = [7.0, 9_400.0, 12_345.0, 1_234_567.0, 94e6].map(short_count);
+        assert_eq!(shorts, ["7", "9.4k", "12k", "1.2M", "94M"]);
         let times = [0.1, 1.0, 1.5, 10.0, 123.4, 2500.0].map(millis);
         assert_eq!(times, ["100 µs", "1 ms", "1.50 ms", "10 ms", "123 ms", "2.50 s"]);
         let shares = [0.0, 0.000_01, 0.5, 0.999_99, 1.0].map(percent);
