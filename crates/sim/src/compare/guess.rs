@@ -16,8 +16,8 @@ pub struct Guess {
     pub tried: u64,
     /// The share guessed at once: the last ID and the most common recent difference.
     pub guessed_at_once_share: f64,
-    /// The share that is among [`GUESSES`] guesses: that one, and the next multiples of what all
-    /// recent differences have in common.
+    /// The share that is among [`GUESSES`] guesses: every recent difference, and then the first
+    /// multiples of what all of them have in common.
     pub guessed_within_1000_share: f64,
     /// An estimate, and on average at most this: the bits of the next ID that stay unknown to who has
     /// the last one, as the sum of what each bit alone leaves open.
@@ -31,10 +31,9 @@ pub(super) fn guess(ids: &[u128]) -> Guess {
     let (mut tried, mut at_once, mut within) = (0_u64, 0_u64, 0_u64);
     for known in differences.windows(WINDOW + 1) {
         let (recent, next) = (&known[..WINDOW], known[WINDOW]);
-        let is_at_once = most_common(recent) == next;
         tried += 1;
-        at_once += u64::from(is_at_once);
-        within += u64::from(is_at_once || is_near(recent, next));
+        at_once += u64::from(most_common(recent) == next);
+        within += u64::from(is_near(recent, next));
     }
     Guess {
         tried,
@@ -52,11 +51,15 @@ fn most_common(recent: &[u128]) -> u128 {
     runs.max_by_key(|run| run.len()).map_or(0, |run| run[0])
 }
 
-/// Whether `next` is one of the first multiples of what `recent` differences have in common. One of
-/// the guesses was spent on the most common.
+/// Whether `next` is one of the `recent` differences, or one of the first multiples of what they have
+/// in common.
 fn is_near(recent: &[u128], next: u128) -> bool {
+    const MULTIPLES: u128 = GUESSES - WINDOW as u128;
+    if recent.contains(&next) {
+        return true;
+    }
     let unit = recent.iter().copied().reduce(greatest_common_divisor).unwrap_or(0);
-    unit > 0 && next > 0 && next.is_multiple_of(unit) && next / unit < GUESSES
+    unit > 0 && next > 0 && next.is_multiple_of(unit) && next / unit <= MULTIPLES
 }
 
 /// Of differences, which may be backwards: then of how far.
@@ -113,6 +116,21 @@ mod tests {
         assert!(found.guessed_at_once_share < 0.05, "{found:?}");
         assert_eq!(found.guessed_within_1000_share, 1.0);
         assert!((5.0..11.0).contains(&found.unknown_bits_estimate), "{found:?}");
+    }
+
+    #[test]
+    fn a_difference_is_tried_again_even_if_all_have_little_in_common() {
+        let steps = [1 << 22, 3 << 22, (2 << 22) + 1, (1 << 22) - 1];
+        let mut id = 9_u128;
+        let ids: Vec<u128> = (0..400)
+            .map(|at| {
+                id += steps[at % steps.len()];
+                id
+            })
+            .collect();
+        let found = guess(&ids);
+        assert_eq!(found.guessed_within_1000_share, 1.0);
+        assert!(found.guessed_at_once_share <= 0.5, "{found:?}");
     }
 
     #[test]

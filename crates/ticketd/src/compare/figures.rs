@@ -223,7 +223,7 @@ fn seconds(millis: i64) -> String {
 fn resize(report: &Report) -> Figure {
     bars(
         report,
-        "From three servers to five: milliseconds until all five issue",
+        "From three servers to five: time until all five issue",
         format!("{} Logarithmic.", how(report, "resize_took")),
         &[("takes", |kind| kind.resize.took_ms)],
         |values| Scale::log(values.into_iter()),

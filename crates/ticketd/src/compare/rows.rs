@@ -214,8 +214,8 @@ const PROPERTIES: [Property; 22] = [
         key: "guessed_within_1000",
         group: GUESS,
         name: "guessed within 1,000 tries",
-        how: "that guess, and the next 999 multiples of the greatest common divisor of the 64 \
-              latest differences",
+        how: "each of the 64 latest differences, and then the first 936 multiples of their greatest \
+              common divisor",
         cell: |m| percent(m.guess.guessed_within_1000_share),
     },
     Property {
@@ -293,7 +293,7 @@ pub fn short_count(number: f64) -> String {
         n => (n, ""),
     };
     let decimals = usize::from(scaled < 9.95 && !suffix.is_empty());
-    format!("{scaled:.decimals$}{suffix}")
+    format!("{scaled:.decimals$}{suffix}").replace(".0", "")
 }
 
 /// A time in the unit that suits it.
@@ -327,8 +327,8 @@ mod tests {
     fn numbers_are_short_and_never_rounded_to_what_they_are_not() {
         let counts = [0.0, 7.0, 9_999.0, 12_345.0, 1_234_567.0, 45.678].map(count);
         assert_eq!(counts, ["0", "7", "9999", "12.3 k", "1.23 M", "45.7"]);
-        let shorts = [7.0, 9_400.0, 12_345.0, 1_234_567.0, 94e6].map(short_count);
-        assert_eq!(shorts, ["7", "9.4k", "12k", "1.2M", "94M"]);
+        let shorts = [7.0, 9_400.0, 12_345.0, 1_234_567.0, 1e6].map(short_count);
+        assert_eq!(shorts, ["7", "9.4k", "12k", "1.2M", "1M"]);
         let times = [0.1, 1.0, 1.5, 10.0, 123.4, 2500.0].map(millis);
         assert_eq!(times, ["100 µs", "1 ms", "1.50 ms", "10 ms", "123 ms", "2.50 s"]);
         let shares = [0.0, 0.000_01, 0.5, 0.999_99, 1.0].map(percent);
