@@ -1,5 +1,7 @@
 //! Plots as SVG, drawn for the page: colours are classes of its style sheet, so that they follow a
 //! dark or a light screen, and each mark tells its value when it is pointed at.
+//!
+//! Not by a plotting library: those write fixed colours into the SVG and have no titles for marks.
 
 use std::fmt::Write as _;
 
