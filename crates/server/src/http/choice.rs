@@ -44,7 +44,7 @@ pub struct CreateSequence {
     /// `random`.
     #[schema(example = "zero")]
     counter_start: Option<String>,
-    /// Take a layout although its time runs out within ten years.
+    /// Take a layout although its time runs out within ten years, or a clock that is decades ahead.
     pub(super) insist: Option<bool>,
 }
 

@@ -114,8 +114,8 @@ async fn raise(
     refuse_cross_site(&head.headers)?;
     let [] = query(&head.uri, [])?;
     let to = json::<RaiseSequence>(&head.headers, body).await?.to()?;
-    let next = context.service.raise(name, to).await?;
-    Ok(Json(Raised::new(name, next)).into_response())
+    let raised = context.service.raise(name, to).await?;
+    Ok(Json(Raised::new(name, raised)).into_response())
 }
 
 /// Shows a sequence.

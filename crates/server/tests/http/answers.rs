@@ -69,7 +69,7 @@ async fn a_raise_moves_forward_only() {
     let raised = server.json("POST", path, r#"{"to":"5000"}"#).await;
     assert_eq!(
         (raised.status, raised.body.as_str()),
-        (200, r#"{"sequence":"notes","next":"5001"}"#)
+        (200, r#"{"sequence":"notes","kind":"ticket","next":"5001"}"#)
     );
     let next = server.post("/v1/sequences/notes/next").await.value();
     assert_eq!(next["first"], "5001");
