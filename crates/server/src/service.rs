@@ -32,7 +32,7 @@ use crate::source::{Issued, Source};
 use crate::store_times::StoreTimes;
 use crate::wide::Wide;
 
-pub use decode::Hints;
+pub use decode::{Hints, text_of};
 
 /// What the user may choose about the service.
 #[derive(Debug, Clone, Copy)]

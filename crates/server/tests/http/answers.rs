@@ -250,6 +250,7 @@ async fn an_id_is_explained() {
         ("/v1/decode/12x", "at character 3"),
         ("/v1/decode/%ff", "at character 1"),
         ("/v1/decode/%20", "at character 1"),
+        ("/v1/decode/%C3%A9%ff", "at character 2"),
         ("/v1/decode/1?layout=nobody", "layout"),
         ("/v1/decode/1?format=nothing", "a format is"),
         ("/v1/decode/1?layout=js53&sequence=e", "not both"),
