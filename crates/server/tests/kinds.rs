@@ -294,6 +294,51 @@ async fn several_workers_on_one_server_and_several_servers_never_meet() {
 }
 
 #[tokio::test]
+async fn a_preferred_worker_id_is_had_if_it_is_free() {
+    let store = Arc::new(Memory::new());
+    let preferring = |worker_id| {
+        let snowflake = SnowflakeSettings { worker_id: Some(worker_id), ..Default::default() };
+        let settings = ServiceSettings { snowflake, ..Default::default() };
+        service(&store, settings, Clock::start())
+    };
+    let layout = preset::find("default").unwrap();
+    let mut had = Vec::new();
+    // The last one is beyond those that there are.
+    for (at, service) in [700, 700, 1024].map(preferring).iter().enumerate() {
+        if at == 0 {
+            service.create(&name(), snowflake("default"), false).await.unwrap();
+        }
+        had.push(layout.decompose(integers(service, 1).await[0]).unwrap().worker);
+    }
+    assert_eq!(had[0], 700);
+    assert!(had[1] < 1024 && had[1] != 700 && had[2] != had[1] && had[2] != 700, "{had:?}");
+}
+
+#[tokio::test]
+async fn how_far_ids_may_be_ahead_of_the_clock_is_chosen() {
+    for (ahead_ms, may_have) in [(0, 1), (50, 51)] {
+        let store = Arc::new(Memory::new());
+        let ahead_max = Duration::from_millis(ahead_ms);
+        let snowflake_settings = SnowflakeSettings { ahead_max, ..Default::default() };
+        let settings = ServiceSettings { snowflake: snowflake_settings, ..Default::default() };
+        let clock = Clock::start();
+        let service = service(&store, settings, clock);
+        service
+            .create(&name(), snowflake("time:41,counter:4@1704067200000/1ms"), false)
+            .await
+            .unwrap();
+        let layout: Layout = "time:41,counter:4@1704067200000/1ms".parse().unwrap();
+        // As many as two hundred ticks hold, sixteen each.
+        for _ in 0..200 {
+            for id in integers(&service, 16).await {
+                let time = layout.time_of(layout.decompose(id).unwrap().tick);
+                assert!(time.since(clock.wall()) < may_have, "{ahead_ms}: {time:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_clock_that_goes_back_costs_time_and_no_duplicate() {
     let store = Arc::new(Memory::new());
     let (clock, skew) = skewed();
