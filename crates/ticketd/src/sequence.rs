@@ -158,7 +158,7 @@ impl Chosen {
 }
 
 /// Reads the word for a kind.
-fn kind(word: &str) -> Result<KindName, String> {
+pub fn kind(word: &str) -> Result<KindName, String> {
     KindName::parse(word).ok_or_else(|| {
         let all: Vec<_> = KindName::ALL.iter().map(|kind| kind.as_str()).collect();
         format!("a kind is one of {}", all.join(", "))

@@ -12,6 +12,7 @@ use ticketd_core::name::Name;
 use ticketd_sim::live::{self, AGENTS_MAX, BUFFER_MAX, Issuers, Plan, Server, Stop, TABLES_MAX};
 
 use crate::failure::Failure;
+use crate::sequence::kind;
 use crate::{logs, output, signals};
 use printer::{Ended, Printer};
 
@@ -112,13 +113,6 @@ fn plan(args: &SimulateArgs) -> Result<Plan, Failure> {
         tickets: args.tickets,
         duration: args.duration,
         rate: args.rate,
-    })
-}
-
-fn kind(text: &str) -> Result<KindName, String> {
-    KindName::parse(text).ok_or_else(|| {
-        let words: Vec<&str> = KindName::ALL.into_iter().map(KindName::as_str).collect();
-        format!("expected one of {}", words.join(", "))
     })
 }
 
