@@ -15,6 +15,9 @@ Chores of the ticketd workspace
   cargo xtask tidy     the rules of the house that no compiler checks
   cargo xtask bench    throughput beside redis-server, as ratios within one run
                        (--rounds N, --requests N)
+  cargo xtask bench snowflake
+                       snowflake IDs over RESP beside the cap of their layout
+                       (--seconds N)
 ";
 
 fn main() -> ExitCode {

@@ -184,7 +184,7 @@ fn sequences_come_as_json_an_object_a_line() {
         .collect();
     assert_eq!(names, (0..250).map(|n| format!("s{n:03}")).collect::<Vec<_>>());
     let raised = server.run(&["sequence", "raise", "s000", "--to", "9", "--json"]).ok();
-    assert_eq!(raised, "{\"sequence\":\"s000\",\"next\":\"10\"}\n");
+    assert_eq!(raised, "{\"sequence\":\"s000\",\"kind\":\"ticket\",\"next\":\"10\"}\n");
     let made = server.run(&["sequence", "create", "new", "--json"]).ok();
     assert!(made.starts_with("{\"sequence\":\"new\",\"kind\":\"ticket\""), "{made}");
 }

@@ -10,7 +10,7 @@ use ticketd_core::ids::Id;
 use ticketd_core::name::Name;
 
 use super::Scenario;
-use crate::live::{Local, Plan, Server, Stop, Watch, run};
+use crate::live::{Issuers, Plan, Server, Stop, Watch, run};
 
 /// How many IDs wait; with 0 server and agent meet for each one.
 pub const BUFFERS: [usize; 5] = [0, 1, 16, 256, 4096];
@@ -65,7 +65,7 @@ fn with_buffer(scenario: &Scenario, agents: usize, buffer: usize) -> io::Result<
         duration: Some(scenario.duration / 2),
         rate: None,
     };
-    let server = Server::Local(Local::start()?);
+    let server = Server::Local(Issuers::start(&plan)?);
     let summary = run(&plan, server, &Unwatched, &Stop::default());
     if let Some(trouble) = summary.trouble {
         return Err(io::Error::other(trouble));

@@ -1,5 +1,5 @@
 //! The ticket server inside the simulation: the service that every protocol calls, over a store
-//! in memory, and a dispenser per table that hands its tickets out over a channel.
+//! in memory, and a dispenser per table that hands its IDs out over a channel.
 
 use std::io;
 use std::sync::Arc;
@@ -57,7 +57,7 @@ impl Local {
         Ok(Self { service, runtime })
     }
 
-    /// A dispenser of tickets for `table`.
+    /// A dispenser of IDs of `table`.
     pub(crate) fn dispenser(&self, table: &Name) -> Dispenser {
         Dispenser {
             service: Arc::clone(&self.service),
@@ -85,7 +85,7 @@ impl Local {
     }
 }
 
-/// Takes tickets of one table from the service, one after the other.
+/// Takes IDs of one table from the service, one after the other.
 pub(crate) struct Dispenser {
     service: Arc<Service>,
     runtime: Handle,
@@ -94,18 +94,8 @@ pub(crate) struct Dispenser {
 }
 
 impl Dispenser {
-    /// Hands tickets out until nobody takes them any more.
-    pub(super) fn run(mut self, hatch: &Sender<u64>) -> Result<(), ServiceError> {
-        loop {
-            let ticket = self.next()?;
-            if hatch.send(ticket).is_err() {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Hands IDs of any kind out until nobody takes them any more.
-    pub(super) fn run_ids(mut self, hatch: &Sender<Id>) -> Result<(), ServiceError> {
+    /// Hands IDs out until nobody takes them any more.
+    pub(super) fn run(mut self, hatch: &Sender<Id>) -> Result<(), ServiceError> {
         loop {
             let id = self.next_id()?;
             if hatch.send(id).is_err() {
@@ -114,7 +104,7 @@ impl Dispenser {
         }
     }
 
-    /// The next ID of any kind.
+    /// The next ID: from memory as a rule, and when the block is spent by way of the owner.
     pub(crate) fn next_id(&mut self) -> Result<Id, ServiceError> {
         if let Some(range) = self.source.as_ref().and_then(|source| source.take_up_to(1)) {
             return Ok(Id::Integer(range.first));
@@ -123,16 +113,5 @@ impl Dispenser {
         let issued = self.runtime.block_on(asked)?;
         self.source = self.service.opened(self.table.as_str());
         Ok(issued.ids.iter(issued.kind).next().expect("one was asked for"))
-    }
-
-    /// The next ticket: from memory as a rule, and when the block is spent by way of the owner.
-    fn next(&mut self) -> Result<u64, ServiceError> {
-        if let Some(range) = self.source.as_ref().and_then(|source| source.take(1)) {
-            return Ok(range.first);
-        }
-        let asked = self.service.next(&self.table, Count::ONE);
-        let issued = self.runtime.block_on(asked)?;
-        self.source = self.service.opened(self.table.as_str());
-        Ok(issued.ids.integers().next().expect("one was asked for"))
     }
 }
