@@ -18,6 +18,9 @@ Chores of the ticketd workspace
                        (--rounds N, --requests N)
   cargo xtask engines up|down [NAME...]
                        starts etcd and so on under target/engines, and stops them
+  cargo xtask bench snowflake
+                       snowflake IDs over RESP beside the cap of their layout
+                       (--seconds N)
 ";
 
 fn main() -> ExitCode {

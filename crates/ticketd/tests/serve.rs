@@ -123,7 +123,8 @@ fn a_read_only_data_directory_is_named() {
 
 #[test]
 fn an_engine_that_is_not_there_and_a_store_that_is_none_stop_the_start() {
-    let engines = ["etcd://127.0.0.1:9?timeout=300ms", "etcd://me:secret@127.0.0.1:9?timeout=300ms"];
+    let engines =
+        ["etcd://127.0.0.1:9?timeout=300ms", "etcd://me:secret@127.0.0.1:9?timeout=300ms"];
     for url in engines {
         let line = run(&["serve", "--store", url]).refused(3);
         assert!(line.contains("127.0.0.1:9") && !line.contains("secret"), "{line}");

@@ -69,7 +69,7 @@ async fn a_raise_moves_forward_only() {
     let raised = server.json("POST", path, r#"{"to":"5000"}"#).await;
     assert_eq!(
         (raised.status, raised.body.as_str()),
-        (200, r#"{"sequence":"notes","next":"5001"}"#)
+        (200, r#"{"sequence":"notes","kind":"ticket","next":"5001"}"#)
     );
     let next = server.post("/v1/sequences/notes/next").await.value();
     assert_eq!(next["first"], "5001");
@@ -250,6 +250,7 @@ async fn an_id_is_explained() {
         ("/v1/decode/12x", "at character 3"),
         ("/v1/decode/%ff", "at character 1"),
         ("/v1/decode/%20", "at character 1"),
+        ("/v1/decode/%C3%A9%ff", "at character 2"),
         ("/v1/decode/1?layout=nobody", "layout"),
         ("/v1/decode/1?format=nothing", "a format is"),
         ("/v1/decode/1?layout=js53&sequence=e", "not both"),
