@@ -6,12 +6,15 @@
 
 pub mod conformance;
 mod memory;
+mod postgres;
+mod sql;
 
 use std::fmt;
 
 use crate::contract::Answer;
 
 pub use memory::MemoryEngine;
+pub use postgres::PostgresEngine;
 
 /// The longest key in bytes: a name of 128 and what goes around it.
 pub const KEY_LEN_MAX: usize = 192;
@@ -32,13 +35,15 @@ impl Key {
     /// # Panics
     /// If it is none. Keys are made of names that were checked before.
     pub fn new(text: impl Into<String>) -> Self {
+        Self::checked(text).expect("a key is made of a checked name")
+    }
+
+    /// The key `text`, which comes from outside, if it is one.
+    pub fn checked(text: impl Into<String>) -> Option<Self> {
         let text = text.into();
         let good = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-/#".contains(&byte);
-        assert!(
-            (1..=KEY_LEN_MAX).contains(&text.len()) && text.bytes().all(good),
-            "a key is made of a checked name"
-        );
-        Self(text)
+        let is_key = (1..=KEY_LEN_MAX).contains(&text.len()) && text.bytes().all(good);
+        is_key.then_some(Self(text))
     }
 
     /// Its text.

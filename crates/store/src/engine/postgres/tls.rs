@@ -1,0 +1,93 @@
+//! How connections to PostgreSQL are encrypted.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use ticketd_core::failure::FailureKind;
+
+use crate::engine::sql::address::{Address, Mode};
+use crate::error::StoreError;
+
+/// The encryption that `address` asks for.
+///
+/// # Errors
+/// `Invalid` if the file of the authority is no good.
+pub fn client(address: &Address) -> Result<ClientConfig, StoreError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .expect("the provider has the protocol versions that rustls has by default");
+    let config = match (&address.ca, address.mode) {
+        (Some(file), Mode::Verify) => builder.with_root_certificates(roots(file)?),
+        _ => {
+            let anyone = Arc::new(Anyone(provider));
+            builder.dangerous().with_custom_certificate_verifier(anyone)
+        }
+    };
+    Ok(config.with_no_client_auth())
+}
+
+fn roots(file: &Path) -> Result<RootCertStore, StoreError> {
+    let invalid = |what: &str| {
+        let message = format!("the file of sslrootcert {what}: {}", file.display());
+        StoreError::new(FailureKind::Invalid, message)
+    };
+    let certificates = CertificateDer::pem_file_iter(file)
+        .map_err(|_| invalid("cannot be read"))?
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|_| invalid("is not PEM"))?;
+    let mut roots = RootCertStore::empty();
+    // A bundle may have some that are of no use.
+    let (added, _ignored) = roots.add_parsable_certificates(certificates);
+    if added == 0 {
+        return Err(invalid("holds no certificate"));
+    }
+    Ok(roots)
+}
+
+/// Takes every certificate: encryption against those who only listen, as `sslmode=require` has it
+/// in PostgreSQL's own library.
+#[derive(Debug)]
+struct Anyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
