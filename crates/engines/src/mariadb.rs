@@ -55,7 +55,9 @@ impl Server {
         command.arg("--no-defaults").arg(path_option("datadir", &data));
         command.arg(path_option("socket", &socket)).arg(format!("--port={port}"));
         command.args(["--bind-address=127.0.0.1", "--innodb-buffer-pool-size=32M"]);
-        command.arg("--skip-name-resolve").args(options);
+        command.arg("--skip-name-resolve");
+        // A server that starts deletes what it finds in a folder for temporary tables.
+        command.arg(path_option("tmpdir", place.path())).args(options);
         let process = Process::start(&place, "mariadb", command)?;
         let mut server = Self { process, port, socket, _place: place };
         server.wait_until_serving()?;

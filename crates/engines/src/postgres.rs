@@ -152,8 +152,11 @@ impl Cluster {
     pub fn kill(&mut self, n: usize) -> Result<()> {
         // So that none of them ends in an orderly way because another one has ended.
         self.pause(n)?;
+        let children = children(self.servers[n].pid())?;
         self.signal(n, Signal::KILL)?;
-        self.servers[n].kill()
+        self.servers[n].kill()?;
+        // As long as one of them lives the server cannot be started again.
+        wait_for("all its processes ended", START_BOUND, || Ok(!children.iter().any(is_alive)))
     }
 
     /// Starts the server `n` again after it was killed, and waits until it serves.
@@ -242,16 +245,29 @@ fn user() -> Option<&'static str> {
     is_root().then_some(USER)
 }
 
+/// Whether a process has not ended; it may be that nobody has taken notice of its end.
+fn is_alive(pid: &Pid) -> bool {
+    stat(&format!("/proc/{}", pid.as_raw_nonzero())).is_some_and(|(state, _)| state != "Z")
+}
+
+/// The state and the parent of the process whose folder in `/proc` is `folder`.
+fn stat(folder: &str) -> Option<(String, String)> {
+    let stat = std::fs::read_to_string(format!("{folder}/stat")).ok()?;
+    // The name, in parentheses, may hold anything.
+    let (_, after) = stat.rsplit_once(')')?;
+    let mut words = after.split_whitespace().map(str::to_owned);
+    Some((words.next()?, words.next()?))
+}
+
 /// The processes that `parent` has started: each is a process group of its own.
 fn children(parent: u32) -> Result<Vec<Pid>> {
+    let parent = parent.to_string();
     let mut children = Vec::new();
     for process in std::fs::read_dir("/proc")? {
-        // The name, in parentheses, may hold anything; after it come the state and the parent.
-        let stat = std::fs::read_to_string(process?.path().join("stat")).unwrap_or_default();
-        let after = stat.rsplit_once(')').map_or("", |(_, after)| after);
-        if after.split_whitespace().nth(1) == Some(parent.to_string().as_str()) {
-            let pid = stat.split(' ').next().and_then(|pid| pid.parse().ok());
-            children.extend(pid.and_then(Pid::from_raw));
+        let folder = process?.path();
+        if stat(&folder.to_string_lossy()).is_some_and(|(_, of)| of == parent) {
+            let name = folder.file_name().and_then(|name| name.to_str());
+            children.extend(name.and_then(|pid| pid.parse().ok()).and_then(Pid::from_raw));
         }
     }
     Ok(children)

@@ -6,6 +6,7 @@
 
 pub mod conformance;
 mod memory;
+mod mysql;
 mod postgres;
 mod sql;
 
@@ -14,6 +15,7 @@ use std::fmt;
 use crate::contract::Answer;
 
 pub use memory::MemoryEngine;
+pub use mysql::MysqlEngine;
 pub use postgres::PostgresEngine;
 
 /// The longest key in bytes: a name of 128 and what goes around it.

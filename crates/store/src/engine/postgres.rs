@@ -24,7 +24,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::sql::SqlEngine;
 use super::sql::address::{Address, Form, Host, Mode};
-use super::sql::fault::Fault;
+use super::sql::fault::{COLUMNS_CHANGED, Fault, NOT_ONE_ROW};
 use super::sql::session::{Param, Row, Sent, Server, Session, Statement};
 use crate::error::StoreError;
 
@@ -286,7 +286,7 @@ fn one(changed: u64) -> Result<(), Fault> {
         return Ok(());
     }
     // It may be committed by then.
-    Err(Fault { is_sure: false, ..Fault::corrupt(super::sql::fault::NOT_ONE_ROW) })
+    Err(Fault { is_sure: false, ..Fault::corrupt(NOT_ONE_ROW) })
 }
 
 enum Value<'a> {
@@ -326,5 +326,5 @@ fn row(row: &tokio_postgres::Row) -> Result<Row, Fault> {
     let read = || -> Result<Row, tokio_postgres::Error> {
         Ok(Row { key: row.try_get(0)?, version: row.try_get(1)?, value: row.try_get(2)? })
     };
-    read().map_err(|_| Fault::corrupt("the columns of the table were changed by hand"))
+    read().map_err(|_| Fault::corrupt(COLUMNS_CHANGED))
 }

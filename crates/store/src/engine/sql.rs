@@ -9,6 +9,7 @@ pub mod fault;
 mod pool;
 mod schema;
 pub mod session;
+pub mod tls;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -144,7 +145,10 @@ async fn connect<S: Server>(reach: &std::sync::Arc<Reach<S>>) -> Result<S::Sessi
     }
     let mut worst: Option<Fault> = None;
     while let Some(attempt) = attempts.join_next().await {
-        match attempt.expect("an attempt to connect does not panic") {
+        let attempt = attempt.unwrap_or_else(|_| {
+            Err(Fault::unsure(FailureKind::Unavailable, "the attempt to connect was cut short"))
+        });
+        match attempt {
             Ok(session) => return Ok(session),
             // What a person can mend is told rather than what may pass.
             Err(fault) if fault.kind == FailureKind::Invalid => worst = Some(fault),

@@ -12,6 +12,7 @@ use tokio_postgres::error::{DbError, Severity};
 
 use crate::engine::sql::address::Host;
 use crate::engine::sql::fault::{COLUMNS_CHANGED, Fault, TABLE_GONE};
+use crate::engine::sql::tls;
 
 /// What the failure of a statement means.
 pub fn fault(error: &Error) -> Fault {
@@ -49,7 +50,10 @@ pub fn connecting(host: &Host, error: &Error) -> Fault {
             format!("PostgreSQL wants a password or another login: see pg_hba.conf, {host}");
         return Fault::refused(Invalid, message);
     }
-    if text.contains("unexpected message") || text.contains("parsing") {
+    let io_kind = error.source().and_then(|e| e.downcast_ref::<io::Error>()).map(io::Error::kind);
+    let is_garbled =
+        matches!(io_kind, Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData));
+    if is_garbled || text.contains("unexpected message") || text.contains("parsing") {
         let message = format!("what answers is not PostgreSQL: see the port in the URL, {host}");
         return Fault::refused(Invalid, message);
     }
@@ -112,5 +116,5 @@ fn io_cause(error: &Error) -> Option<Box<dyn StdError + Send + Sync>> {
 
 fn tls_cause(error: &Error) -> Option<rustls::Error> {
     let io = error.source()?.downcast_ref::<io::Error>()?;
-    io.get_ref()?.downcast_ref::<rustls::Error>().cloned()
+    tls::cause(io).cloned()
 }

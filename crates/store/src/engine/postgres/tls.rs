@@ -1,16 +1,15 @@
 //! How connections to PostgreSQL are encrypted.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use ticketd_core::failure::FailureKind;
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 
+use super::FORM;
 use crate::engine::sql::address::{Address, Mode};
+use crate::engine::sql::tls::roots;
 use crate::error::StoreError;
 
 /// The encryption that `address` asks for.
@@ -23,31 +22,13 @@ pub fn client(address: &Address) -> Result<ClientConfig, StoreError> {
         .with_safe_default_protocol_versions()
         .expect("the provider has the protocol versions that rustls has by default");
     let config = match (&address.ca, address.mode) {
-        (Some(file), Mode::Verify) => builder.with_root_certificates(roots(file)?),
+        (Some(file), Mode::Verify) => builder.with_root_certificates(roots(FORM.ca, file)?),
         _ => {
             let anyone = Arc::new(Anyone(provider));
             builder.dangerous().with_custom_certificate_verifier(anyone)
         }
     };
     Ok(config.with_no_client_auth())
-}
-
-fn roots(file: &Path) -> Result<RootCertStore, StoreError> {
-    let invalid = |what: &str| {
-        let message = format!("the file of sslrootcert {what}: {}", file.display());
-        StoreError::new(FailureKind::Invalid, message)
-    };
-    let certificates = CertificateDer::pem_file_iter(file)
-        .map_err(|_| invalid("cannot be read"))?
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|_| invalid("is not PEM"))?;
-    let mut roots = RootCertStore::empty();
-    // A bundle may have some that are of no use.
-    let (added, _ignored) = roots.add_parsable_certificates(certificates);
-    if added == 0 {
-        return Err(invalid("holds no certificate"));
-    }
-    Ok(roots)
 }
 
 /// Takes every certificate: encryption against those who only listen, as `sslmode=require` has it

@@ -17,7 +17,7 @@ pub async fn apply<S: Session>(
     if let Some(statement) = single::<S>(table, change, version) {
         // From its first byte on it may be applied.
         sent.set();
-        return Ok(outcome(session.execute(statement).await, version)?);
+        return outcome(session.execute(statement).await, version);
     }
     if change.expect.is_empty() {
         return Ok(Outcome::Applied(version));

@@ -53,7 +53,7 @@ impl Fault {
     /// What is told to the caller of a change, of which nothing was sent that could have applied it
     /// unless `was_sent`.
     pub fn into_error(self, was_sent: bool) -> StoreError {
-        let is_unknown = was_sent && !self.is_sure;
+        let is_unknown = was_sent && !self.is_sure && self.kind != FailureKind::Corrupt;
         let kind = if is_unknown { FailureKind::Indeterminate } else { self.kind };
         StoreError { kind, message: self.message, source: self.source }
     }
