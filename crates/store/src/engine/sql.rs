@@ -124,8 +124,9 @@ impl<S: Server> SqlEngine<S> {
     async fn look_at_settings(&self) -> Result<Vec<String>, StoreError> {
         self.within(&Sent::default(), async {
             let mut taken = self.take().await?;
-            let warnings = taken.session().vet().await?;
+            let mut warnings = taken.session().vet().await?;
             taken.give_back();
+            warnings.extend(self.reach.address.may_be_overheard());
             Ok(warnings)
         })
         .await

@@ -60,6 +60,7 @@ impl Count {
     /// tried. Answers how many steps were acknowledged, and of unknown outcome.
     pub async fn check(self, engine: &impl Engine) -> (usize, usize) {
         tokio::time::sleep(Duration::from_secs(1)).await;
+        again(|| engine.list("", None, 1)).await;
         self.stop.store(true, Ordering::Relaxed);
         let mut done = Vec::new();
         for (n, task) in self.tasks {
@@ -133,7 +134,8 @@ fn number(entry: &Entry) -> u64 {
 }
 
 async fn last(engine: &impl Engine, key: &Key) -> u64 {
-    number(engine.read(std::slice::from_ref(key)).await.unwrap()[0].as_ref().unwrap())
+    let read = again(|| engine.read(std::slice::from_ref(key))).await;
+    number(read[0].as_ref().unwrap())
 }
 
 fn check_numbers(last: u64, of: &[&(usize, Attempts)]) {
@@ -152,7 +154,7 @@ fn check_numbers(last: u64, of: &[&(usize, Attempts)]) {
 async fn check_steps(engine: &impl Engine, last: u64, of: &[&(usize, Attempts)]) {
     let mut steps = Vec::new();
     let mut after = None;
-    while let page = engine.list("step/", after.as_ref(), 1000).await.unwrap()
+    while let page = again(|| engine.list("step/", after.as_ref(), 1000)).await
         && !page.is_empty()
     {
         after = page.last().map(|entry| entry.key.clone());
@@ -170,14 +172,14 @@ async fn check_steps(engine: &impl Engine, last: u64, of: &[&(usize, Attempts)])
     }
 }
 
-/// Tries until `open` answers something else than that the engine is away.
-pub async fn opened<E, F>(open: impl Fn() -> F) -> E
+/// What `ask` answers when it is no longer that the engine is away.
+pub async fn again<T, F>(ask: impl Fn() -> F) -> T
 where
-    F: Future<Output = Result<E, StoreError>>,
+    F: Future<Output = Result<T, StoreError>>,
 {
     for _ in 0..TRIES {
-        match open().await {
-            Ok(engine) => return engine,
+        match ask().await {
+            Ok(answer) => return answer,
             Err(error) if error.kind == FailureKind::Unavailable => {}
             Err(error) => panic!("failed as {:?}: {}", error.kind, error.to_failure()),
         }

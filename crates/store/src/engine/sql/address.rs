@@ -153,6 +153,16 @@ impl Address {
         Ok(self)
     }
 
+    /// A warning if the password may go over a network in the clear.
+    pub fn may_be_overheard(&self) -> Option<String> {
+        let is_open = matches!(self.mode, Mode::Off | Mode::Prefer) && self.password.is_some();
+        let remote = self.hosts.iter().find(|host| is_open && !host.is_loopback())?;
+        Some(format!(
+            "without TLS the password and the IDs may be overheard: demand it in the URL of the \
+             store, for {remote}"
+        ))
+    }
+
     /// What the engine is called in messages: without credentials.
     pub fn label(&self) -> String {
         let hosts: Vec<_> = self.hosts.iter().map(Host::to_string).collect();
@@ -178,6 +188,11 @@ impl Form {
 }
 
 impl Host {
+    fn is_loopback(&self) -> bool {
+        let address = self.name.parse::<std::net::IpAddr>();
+        self.name == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    }
+
     fn parse(form: &Form, text: &str) -> Result<Self, String> {
         let (name, port) = match text.strip_prefix('[').and_then(|v6| v6.split_once(']')) {
             Some((name, "")) => (name, None),
@@ -253,6 +268,16 @@ mod tests {
         assert_eq!((address.mode, address.ca), (Mode::Verify, Some("/x y".into())));
         // A password as people write it, with an @ in it.
         assert_eq!(parsed("sql://u:a@b@h/d").password.as_deref(), Some("a@b"));
+    }
+
+    #[test]
+    fn a_password_that_may_be_overheard_is_mentioned() {
+        for url in ["sql://u:p@127.0.0.1,localhost,[::1]/d", "sql://u@h/d"] {
+            assert_eq!(parsed(url).may_be_overheard(), None, "{url}");
+        }
+        assert_eq!(parsed("sql://u:p@h/d?tls=verify&ca=x").may_be_overheard(), None);
+        let warning = parsed("sql://u:secret@[::1],h2/d").may_be_overheard().unwrap();
+        assert!(warning.ends_with("for h2:77") && !warning.contains("secret"), "{warning}");
     }
 
     #[test]
