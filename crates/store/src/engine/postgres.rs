@@ -10,7 +10,7 @@ mod vet;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -42,12 +42,19 @@ const FORM: Form = Form {
     example: "postgres://USER:PASSWORD@HOST1:5432,HOST2/DATABASE?sslmode=verify-full&sslrootcert=FILE",
 };
 
+/// Of a server with a lower timeline than one that was seen.
+const REPLACED: &str = "an old primary answers, which a standby has replaced: stop it, or make it \
+     a standby of the new one";
+
 /// An engine in a table of a PostgreSQL database.
 pub type PostgresEngine = SqlEngine<Postgres>;
 
 /// How to connect to PostgreSQL.
 pub struct Postgres {
     tls: MakeRustlsConnect,
+    /// The highest timeline of a primary so far: each promotion begins a higher one. A primary on a
+    /// lower one was replaced, and does not know what has been reserved since.
+    timeline: Arc<AtomicU32>,
 }
 
 impl PostgresEngine {
@@ -59,7 +66,7 @@ impl PostgresEngine {
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         let address = Address::parse(&FORM, url)?;
         let tls = MakeRustlsConnect::new(tls::client(&address)?);
-        Self::at(Postgres { tls }, address).await
+        Self::at(Postgres { tls, timeline: Arc::default() }, address).await
     }
 }
 
@@ -72,7 +79,8 @@ impl Server for Postgres {
         let (client, connection) = connected.map_err(|e| answer::connecting(host, &e))?;
         let warned = Arc::new(AtomicBool::new(false));
         let driver = tokio::spawn(drive(connection, Arc::clone(&warned)));
-        let session = PostgresSession { client, warned, driver };
+        let newest = Arc::clone(&self.timeline);
+        let mut session = PostgresSession { client, warned, driver, timeline: 0, newest };
         session.set_up(address.timeout).await?;
         Ok(session)
     }
@@ -121,6 +129,9 @@ pub struct PostgresSession {
     /// The engine has warned of something since the last look.
     warned: Arc<AtomicBool>,
     driver: JoinHandle<()>,
+    /// Of the server that it leads to, and the highest that any connection has led to.
+    timeline: u32,
+    newest: Arc<AtomicU32>,
 }
 
 impl Drop for PostgresSession {
@@ -132,7 +143,7 @@ impl Drop for PostgresSession {
 
 impl PostgresSession {
     /// Gives the session the settings that changes rely on, and checks that they can be made.
-    async fn set_up(&self, timeout: Duration) -> Result<(), Fault> {
+    async fn set_up(&mut self, timeout: Duration) -> Result<(), Fault> {
         let messages = self.client.simple_query(&settings(timeout)).await;
         let messages = messages.map_err(|e| answer::fault(&e))?;
         let row = messages.iter().find_map(|message| match message {
@@ -154,8 +165,18 @@ impl PostgresSession {
                  PostgreSQL itself, or to a pooler in session mode",
             ));
         }
+        let timeline = row.and_then(|row| row.get(3)).map(|hex| u32::from_str_radix(hex, 16));
+        self.timeline = timeline.and_then(Result::ok).unwrap_or_default();
+        if self.newest.fetch_max(self.timeline, Ordering::Relaxed) > self.timeline {
+            return Err(Fault::refused(FailureKind::Unavailable, REPLACED));
+        }
         self.warned.store(false, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Whether no connection has led to a primary that has replaced this one.
+    fn is_newest(&self) -> bool {
+        self.newest.load(Ordering::Relaxed) <= self.timeline
     }
 
     /// Fails if the engine has warned: what it then says is not sure.
@@ -198,7 +219,8 @@ fn settings(timeout: Duration) -> String {
          SET statement_timeout = {all}; SET lock_timeout = {lock}; \
          SET idle_in_transaction_session_timeout = {all}; \
          SELECT pg_is_in_recovery(), current_setting('transaction_read_only'), \
-         current_setting('synchronous_commit')"
+         current_setting('synchronous_commit'), CASE WHEN NOT pg_is_in_recovery() \
+         THEN left(pg_walfile_name(pg_current_wal_lsn()), 8) END"
     )
 }
 
@@ -209,7 +231,7 @@ impl Session for PostgresSession {
     const SHAPE: &'static str = "key text C, version bigint, value text, primary key (key)";
 
     fn is_open(&self) -> bool {
-        !self.client.is_closed()
+        !self.client.is_closed() && self.is_newest()
     }
 
     async fn ping(&mut self) -> Result<(), Fault> {

@@ -89,7 +89,7 @@ impl<S: Server> SqlEngine<S> {
                 format!("no answer within {limit:?} from {}", self.label),
             ),
         };
-        if !fault.is_sure {
+        if !fault.is_sure || fault.kind == FailureKind::Unavailable {
             self.pool.clear();
         }
         Err(fault.into_error(sent.is_set()))
