@@ -27,7 +27,8 @@ pub fn installed() -> Option<PathBuf> {
     program(&["mariadbd"], &[])
 }
 
-/// A server of MariaDB.
+/// A server of MariaDB. Its temporary tables are in its own folder: one that starts deletes those
+/// of all others in the same folder.
 #[derive(Debug)]
 pub struct Server {
     /// It may be killed, paused, and started again.
@@ -56,8 +57,7 @@ impl Server {
         command.arg(path_option("socket", &socket)).arg(format!("--port={port}"));
         command.args(["--bind-address=127.0.0.1", "--innodb-buffer-pool-size=32M"]);
         command.arg("--skip-name-resolve");
-        // A server that starts deletes what it finds in a folder for temporary tables.
-        command.arg(path_option("tmpdir", place.path())).args(options);
+        command.env("TMPDIR", place.path()).args(options);
         let process = Process::start(&place, "mariadb", command)?;
         let mut server = Self { process, port, socket, _place: place };
         server.wait_until_serving()?;
@@ -118,6 +118,7 @@ fn install(place: &Place, data: &Path) -> Result<()> {
     let mut command = place.command(&install, user());
     command.arg("--no-defaults").arg(path_option("datadir", data)).arg("--skip-test-db");
     command.args(["--auth-root-authentication-method=normal", "--skip-name-resolve"]);
+    command.env("TMPDIR", place.path());
     done("mariadb-install-db", command.current_dir(place.path()).output()?)?;
     Ok(())
 }

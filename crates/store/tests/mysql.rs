@@ -14,7 +14,7 @@ use sql::{
 };
 use ticketd_core::failure::FailureKind::{Conflict, Corrupt, Indeterminate, Invalid, Unavailable};
 use ticketd_engines::mariadb::{self, DATABASE, Server};
-use ticketd_engines::{Place, skipped_without};
+use ticketd_engines::{Place, skipped_without, wait_for};
 use ticketd_store::StoreError;
 use ticketd_store::engine::conformance::run_all;
 use ticketd_store::engine::{Engine, Key, MysqlEngine, Outcome, Version};
@@ -261,7 +261,10 @@ async fn a_row_that_somebody_holds_is_a_conflict_and_a_silent_server_is_not_wait
         scope.spawn(|| server.sql(&hold));
         tokio::task::block_in_place(|| {
             tokio::runtime::Handle::current().block_on(async {
-                tokio::time::sleep(Duration::from_millis(500)).await;
+                let sleeping = "SELECT COUNT(*) FROM information_schema.processlist \
+                                WHERE info LIKE 'SELECT SLEEP%'";
+                let is_held = || Ok(server.sql(sleeping)?.trim() == "1");
+                wait_for("the row is held", Duration::from_secs(10), is_held).unwrap();
                 let result = engine.commit(&put("held", Version(1), "2")).await;
                 fails(result, Conflict, "somebody else holds the row");
             });

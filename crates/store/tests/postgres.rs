@@ -343,12 +343,14 @@ async fn a_row_that_somebody_holds_is_a_conflict_and_a_silent_server_is_not_wait
     let cluster = cluster(&[UNSYNCED]);
     let engine = open(&format!("{}?timeout=1s", cluster.url())).await;
     engine.commit(&put("held", Version::ABSENT, "1")).await.unwrap();
-    let hold = "BEGIN; SELECT * FROM ticketd WHERE key = 'held' FOR UPDATE; SELECT pg_sleep(3)";
+    let hold = "BEGIN; SELECT * FROM ticketd WHERE key = 'held' FOR UPDATE; SELECT pg_sleep(4)";
     std::thread::scope(|scope| {
         scope.spawn(|| cluster.sql(0, hold));
         tokio::task::block_in_place(|| {
             tokio::runtime::Handle::current().block_on(async {
-                tokio::time::sleep(Duration::from_millis(500)).await;
+                let sleeping = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+                let is_held = || Ok(cluster.sql(0, sleeping)?.trim() == "1");
+                wait_for("the row is held", Duration::from_secs(10), is_held).unwrap();
                 let result = engine.commit(&put("held", Version(1), "2")).await;
                 fails(result, Conflict, "somebody else holds the row");
             });
