@@ -159,7 +159,16 @@ impl Cluster {
         wait_for("all its processes ended", START_BOUND, || Ok(!children.iter().any(is_alive)))
     }
 
-    /// Starts the server `n` again after it was killed, and waits until it serves.
+    /// Lets the server `n` end in an orderly way, but without waiting for its clients.
+    ///
+    /// # Errors
+    /// If it does not end in time.
+    pub fn shut_down(&mut self, n: usize) -> Result<()> {
+        self.servers[n].signal(Signal::INT)?;
+        wait_for("PostgreSQL ended", START_BOUND, || Ok(!self.servers[n].is_running()))
+    }
+
+    /// Starts the server `n` again after it has ended, and waits until it serves.
     ///
     /// # Errors
     /// If it does not in time.

@@ -14,7 +14,7 @@ use sql::{
 };
 use ticketd_core::failure::FailureKind::{Conflict, Corrupt, Indeterminate, Invalid, Unavailable};
 use ticketd_engines::mariadb::{self, DATABASE, Server};
-use ticketd_engines::{Place, skipped_without, wait_for};
+use ticketd_engines::{Place, Process, skipped_without, wait_for};
 use ticketd_store::StoreError;
 use ticketd_store::engine::conformance::run_all;
 use ticketd_store::engine::{Engine, Key, MysqlEngine, Outcome, Version};
@@ -76,10 +76,10 @@ async fn nothing_acknowledged_is_lost_or_doubled_when_it_is_killed_and_paused() 
     let url = format!("{}?timeout=1s", server.url());
     let engines = [Arc::new(open(&url).await), Arc::new(open(&url).await)];
     let count = Count::start(&engines);
-    for _ in 0..2 {
+    for end in [Process::kill, Process::stop] {
         tokio::time::sleep(Duration::from_secs(1)).await;
         tokio::task::block_in_place(|| {
-            server.process.kill().unwrap();
+            end(&mut server.process).unwrap();
             server.process.restart().unwrap();
             server.wait_until_serving().unwrap();
         });

@@ -85,10 +85,10 @@ async fn nothing_acknowledged_is_lost_or_doubled_when_it_is_killed_and_paused() 
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(warnings[0].starts_with("synchronous_standby_names is empty"), "{warnings:?}");
     let count = Count::start(&engines);
-    for _ in 0..2 {
+    for end in [Cluster::kill, Cluster::shut_down] {
         tokio::time::sleep(Duration::from_secs(1)).await;
         tokio::task::block_in_place(|| {
-            cluster.kill(0).unwrap();
+            end(&mut cluster, 0).unwrap();
             cluster.restart(0).unwrap();
         });
         tokio::time::sleep(Duration::from_secs(1)).await;

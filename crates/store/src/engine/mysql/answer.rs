@@ -114,3 +114,21 @@ fn failure(code: u16) -> &'static str {
         _ => "the server failed: see its log",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_surely_did_nothing_is_called_so() {
+        let kind = |code| answered(code).into_error(true).kind;
+        assert_eq!([1213, 1205, 1062].map(kind), [Conflict; 3]);
+        assert_eq!([1045, 1142, 1665].map(kind), [Invalid; 3]);
+        assert_eq!([1290, 1040, 1114].map(kind), [Unavailable; 3]);
+        assert_eq!([1146, 1054].map(kind), [Corrupt; 2]);
+        // A full disk or a kill within the commit, a server that ends, and what is not known.
+        assert_eq!([1021, 1317, 1053, 1180, 9999].map(kind), [FailureKind::Indeterminate; 5]);
+        assert!(answered(1062).is_duplicate && !answered(1213).is_duplicate);
+        assert_eq!(answered(1053).into_error(false).kind, Unavailable);
+    }
+}
