@@ -4,11 +4,14 @@
 //! For tests and for `cargo xtask engines`; nothing that runs in production uses it.
 
 pub mod etcd;
+pub mod mariadb;
 mod place;
 mod ports;
+pub mod postgres;
 mod process;
 
 use std::path::PathBuf;
+use std::process::Output;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -61,4 +64,12 @@ pub fn wait_for(
         std::thread::sleep(LOOK_EVERY);
     }
     bail!("within {bound:?} it was not so: {what}");
+}
+
+/// What a program has printed.
+fn done(name: &str, output: Output) -> Result<String> {
+    if !output.status.success() {
+        bail!("{name} failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
