@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail it as the test itself does")]
 
+mod over_engine;
 mod sql;
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -62,6 +63,21 @@ async fn it_conforms() {
     run_all(|| {
         let n = tables.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let url = format!("{url}{join}table=conform_{pid}_{n}");
+        async move { open(&url).await }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_store_over_it_conforms() {
+    if is_missing() {
+        return;
+    }
+    let server = shared();
+    let url = server.url();
+    let join = if url.contains('?') { '&' } else { '?' };
+    over_engine::store_conforms(|n| {
+        let url = format!("{url}{join}table=store_{n}");
         async move { open(&url).await }
     })
     .await;

@@ -4,6 +4,8 @@
 
 mod edges;
 mod faults;
+#[path = "../over_engine/mod.rs"]
+mod over_engine;
 mod proxy;
 mod tls;
 
@@ -87,6 +89,17 @@ async fn three_members_conform() {
     }
     let Some(cluster) = cluster(3, &[]) else { return };
     conforms(&cluster.url()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_store_over_it_conforms() {
+    let Some(cluster) = cluster(1, &[]) else { return };
+    let url = cluster.url();
+    over_engine::store_conforms(|n| {
+        let url = format!("{url}/store-{n}");
+        async move { open(&url).await }
+    })
+    .await;
 }
 
 #[tokio::test]
