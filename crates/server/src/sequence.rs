@@ -231,9 +231,9 @@ impl Sequence {
         }
     }
 
-    /// Tells the owner that the lease has ended, if it was opened under it.
+    /// Tells the owner that the lease has ended, if it was opened under it and is owned by it.
     pub(crate) async fn lease_ended(&self) {
-        if self.lease.as_deref().is_some_and(Lease::has_ended) {
+        if self.owning().is_some_and(Lease::has_ended) {
             // Whoever has ended already needs not be told.
             drop(self.requests.send(Request::LeaseEnded).await);
         }

@@ -77,7 +77,7 @@ async fn the_store_over_it_conforms() {
     let url = server.url();
     let join = if url.contains('?') { '&' } else { '?' };
     over_engine::store_conforms(|n| {
-        let url = format!("{url}{join}table=store_{n}");
+        let url = format!("{url}{join}timeout=20s&table=store_{n}");
         async move { open(&url).await }
     })
     .await;

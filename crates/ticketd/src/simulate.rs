@@ -62,9 +62,10 @@ pub struct SimulateArgs {
     #[arg(long)]
     json: bool,
 
-    /// Ask a real server, HTTP or RESP address, with a connection for each agent
-    #[arg(long, value_name = "ADDR")]
-    server: Option<String>,
+    /// Ask a real server, HTTP or RESP address, with a connection for each agent; or several that
+    /// share an engine, with commas between them: an agent goes on to the next when one fails
+    #[arg(long, value_name = "ADDRS", value_delimiter = ',')]
+    server: Vec<String>,
 }
 
 /// Runs the simulation and prints what became of it.
@@ -75,14 +76,15 @@ pub fn run(args: SimulateArgs) -> Result<(), Failure> {
     let stopper = stop.clone();
     signals::on_stop(move || stopper.request()).map_err(no_threads)?;
     let printer = Printer::new(&plan, args.quiet, args.json);
-    let server = match &args.server {
-        Some(address) => Server::Remote(remote::connect(address, &plan)?),
-        None => Server::Local(Issuers::start(&plan).map_err(no_threads)?),
+    let server = match args.server.as_slice() {
+        [] => Server::Local(Issuers::start(&plan).map_err(no_threads)?),
+        addresses => Server::Remote(remote::connect(addresses, &plan)?),
     };
     let summary = live::run(&plan, server, &printer, &stop);
     match printer.finish() {
         Ended::Open => {
-            let report = report::Report::new(&plan, args.server.as_deref(), &summary);
+            let servers = (!args.server.is_empty()).then(|| args.server.join(","));
+            let report = report::Report::new(&plan, servers.as_deref(), &summary);
             output::write(|out| if args.json { report.json(out) } else { report.text(out) })?;
         }
         Ended::NobodyReads => {}

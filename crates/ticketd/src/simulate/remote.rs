@@ -1,6 +1,8 @@
-//! Agents of a real server: each has a connection of its own.
+//! Agents of real servers: each has a connection of its own.
 
 use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 use ticketd_core::count::Count;
@@ -12,25 +14,58 @@ use ticketd_sim::live::{Plan, Source};
 use crate::client::{Client, Place};
 use crate::failure::Failure;
 
-/// An agent's connection.
+/// How often an agent asks the next server before it gives up, and the pause between: longer than
+/// it takes another server to take over from one that died.
+const ATTEMPTS_MAX: usize = 200;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// An agent's connection: to one of the servers, and to the next when that one fails.
 struct Remote {
-    client: Client,
+    places: Arc<[Place]>,
+    at: usize,
+    client: Option<Client>,
     kind: KindName,
 }
 
 impl Source for Remote {
     fn next(&mut self, table: &Name, count: Count) -> Result<Ids, Box<dyn Error + Send + Sync>> {
-        Ok(self.client.next_ids(table, count, self.kind)?)
+        let mut attempt = 1;
+        loop {
+            match self.ask(table, count) {
+                // What a server that died had issued and not delivered is a gap.
+                Err(_) if self.places.len() > 1 && attempt < ATTEMPTS_MAX => {}
+                answer => return Ok(answer?),
+            }
+            attempt += 1;
+            self.client = None;
+            self.at = (self.at + 1) % self.places.len();
+            std::thread::sleep(PAUSE);
+        }
     }
 }
 
-/// Connects each agent of `plan` to the server at `address`, after a look at the tables.
-pub fn connect(address: &str, plan: &Plan) -> Result<Vec<Box<dyn Source>>, Failure> {
-    let place = Place::find(address)?;
-    let mut client = place.connect()?;
+impl Remote {
+    fn ask(&mut self, table: &Name, count: Count) -> Result<Ids, Failure> {
+        if self.client.is_none() {
+            self.client = Some(self.places[self.at].connect()?);
+        }
+        let client = self.client.as_mut().expect("it is connected");
+        client.next_ids(table, count, self.kind)
+    }
+}
+
+/// Connects the agents of `plan` to the servers at `addresses`, in turn, after a look at the
+/// tables.
+pub fn connect(addresses: &[String], plan: &Plan) -> Result<Vec<Box<dyn Source>>, Failure> {
+    let places: Result<Vec<Place>, Failure> =
+        addresses.iter().map(|address| Place::find(address)).collect();
+    let places: Arc<[Place]> = places?.into();
+    let mut client = places[0].connect()?;
     plan.tables.iter().try_for_each(|table| prepare(&mut client, table, plan.kind))?;
-    let dial = |_| -> Result<Box<dyn Source>, Failure> {
-        Ok(Box::new(Remote { client: place.connect()?, kind: plan.kind }))
+    let dial = |agent: usize| -> Result<Box<dyn Source>, Failure> {
+        let at = agent % places.len();
+        let client = Some(places[at].connect()?);
+        Ok(Box::new(Remote { places: Arc::clone(&places), at, client, kind: plan.kind }))
     };
     (0..plan.agents).map(dial).collect()
 }
