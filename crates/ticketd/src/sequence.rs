@@ -77,16 +77,33 @@ enum SequenceCommand {
     },
 
     /// Move a sequence forward: nothing at or below N is issued from then on
-    Raise {
-        /// Name of the sequence
-        #[arg(value_parser = Name::new)]
-        name: Name,
+    Raise(RaiseArgs),
+}
 
-        /// The last ID to skip: of tickets, the next one is N + 1
-        #[arg(long, value_name = "N", allow_hyphen_values = true,
-              value_parser = clap::value_parser!(u64).range(1..=ID_MAX))]
-        to: u64,
-    },
+/// What is raised, and to where.
+#[derive(Debug, Args)]
+struct RaiseArgs {
+    /// Name of the sequence
+    #[arg(value_parser = Name::new, required_unless_present = "all", requires = "to")]
+    name: Option<Name>,
+
+    /// The last ID to skip: of tickets, the next one is N + 1
+    #[arg(long, value_name = "N", allow_hyphen_values = true, requires = "name",
+          value_parser = clap::value_parser!(u64).range(1..=ID_MAX))]
+    to: Option<u64>,
+
+    /// Every sequence that counts, after its store was restored from a backup
+    #[arg(long, conflicts_with_all = ["name", "to"], requires = "by")]
+    all: bool,
+
+    /// With --all: so far above what each has reserved
+    #[arg(long, value_name = "N", allow_hyphen_values = true, requires = "all",
+          value_parser = clap::value_parser!(u64).range(1..=ID_MAX))]
+    by: Option<u64>,
+
+    /// With --all: only say what would be done
+    #[arg(long, requires = "all")]
+    dry_run: bool,
 }
 
 /// What is chosen about a new sequence. The server checks what belongs together.
@@ -181,14 +198,41 @@ pub fn run(args: &SequenceArgs) -> Result<(), Failure> {
             output::write(|out| print(out, &info, args.json))
         }
         SequenceCommand::Create { name, chosen } => create(&mut client, name, chosen, args.json),
-        SequenceCommand::Raise { name, to } => {
-            let raised = client.raise(name, *to)?;
-            output::write(|out| match args.json {
-                true => writeln!(out, "{raised}"),
-                false => writeln!(out, "{name}: {}", told(&value(&raised))),
-            })
-        }
+        SequenceCommand::Raise(raise) => match (&raise.name, raise.to, raise.by) {
+            (Some(name), Some(to), _) => raise_one(&mut client, name, to, args.json),
+            (_, _, Some(by)) => raise_all(&mut client, by, raise.dry_run, args.json),
+            _ => unreachable!("the parser asks for a name and --to, or for --all and --by"),
+        },
     }
+}
+
+fn raise_one(client: &mut Client, name: &Name, to: u64, json: bool) -> Result<(), Failure> {
+    let raised = client.raise(name, to)?;
+    output::write(|out| match json {
+        true => writeln!(out, "{raised}"),
+        false => writeln!(out, "{name}: {}", told(&value(&raised))),
+    })
+}
+
+/// Raises every sequence that counts by `by` above what it has reserved. The others carry a time
+/// or are random, and are left alone.
+fn raise_all(client: &mut Client, by: u64, dry_run: bool, json: bool) -> Result<(), Failure> {
+    for info in all(client)? {
+        let info = value(&info);
+        let mark = info["high_water_mark"].as_str().and_then(|mark| mark.parse::<u64>().ok());
+        let name = info["sequence"].as_str().and_then(|name| Name::new(name).ok());
+        let (Some(mark), Some(name)) = (mark, name) else { continue };
+        let to = (mark - 1).saturating_add(by).min(ID_MAX);
+        if !dry_run {
+            raise_one(client, &name, to, json)?;
+            continue;
+        }
+        output::write(|out| match json {
+            true => writeln!(out, "{}", json!({ "sequence": name.as_str(), "to": to.to_string() })),
+            false => writeln!(out, "{name}: would be raised to {to}"),
+        })?;
+    }
+    Ok(())
 }
 
 /// What is next after a raise, for people.
@@ -203,6 +247,18 @@ fn told(raised: &Value) -> String {
 }
 
 fn list(client: &mut Client, json: bool) -> Result<(), Failure> {
+    let infos = all(client)?;
+    output::write(|out| {
+        if json {
+            infos.iter().try_for_each(|info| writeln!(out, "{info}"))
+        } else {
+            rows(out, &infos)
+        }
+    })
+}
+
+/// All sequences.
+fn all(client: &mut Client) -> Result<Vec<Raw>, Failure> {
     let mut infos = Vec::new();
     let mut after: Option<String> = None;
     loop {
@@ -213,13 +269,7 @@ fn list(client: &mut Client, json: bool) -> Result<(), Failure> {
         }
         after = next;
     }
-    output::write(|out| {
-        if json {
-            infos.iter().try_for_each(|info| writeln!(out, "{info}"))
-        } else {
-            rows(out, &infos)
-        }
-    })
+    Ok(infos)
 }
 
 fn create(client: &mut Client, name: &Name, chosen: &Chosen, json: bool) -> Result<(), Failure> {

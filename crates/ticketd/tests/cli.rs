@@ -139,6 +139,31 @@ fn nobody_reading_the_output_is_no_error_and_a_full_disk_is_one() {
 }
 
 #[test]
+fn all_sequences_that_count_are_raised_at_once_after_a_dry_run() {
+    let home = Home::new();
+    let server = home.serve(&[]);
+    server.run(&["sequence", "create", "notes", "--block-len", "10"]).ok();
+    server.run(&["next", "notes"]).ok();
+    server
+        .run(&["sequence", "create", "s", "--kind", "stride", "--members", "3", "--offset", "2"])
+        .ok();
+    server.run(&["sequence", "create", "e", "--kind", "snowflake"]).ok();
+    let all = ["sequence", "raise", "--all", "--by", "1000"];
+    let dry = server.run(&[&all[..], &["--dry-run"]].concat()).ok();
+    let told = "notes: would be raised to 1010\ns: would be raised to 1001\n";
+    assert_eq!(dry, told);
+    assert_eq!(server.run(&["next", "notes"]).ok(), "2\n", "nothing was done");
+    server.run(&all).ok();
+    let next = server.run(&["next", "notes"]).ok().trim().parse::<u64>().unwrap();
+    assert!(next > 1010, "{next}");
+    assert!(server.run(&["next", "s"]).ok().trim().parse::<u64>().unwrap() > 1001);
+    for wrong in [&["--all"][..], &["--by", "5"], &["--all", "--to", "5"], &["a", "--dry-run"], &[]]
+    {
+        server.run(&[&["sequence", "raise"], wrong].concat()).refused(2);
+    }
+}
+
+#[test]
 fn sequences_are_created_listed_shown_and_raised() {
     let home = Home::new();
     let server = home.serve(&[]);
