@@ -135,7 +135,7 @@ impl Forwarder {
     async fn run(mut self, mut requests: mpsc::Receiver<Forwarded>) {
         let mut failures = 0;
         while self.gather(&mut requests).await {
-            let Some(address) = self.cluster.address_of(self.server) else {
+            let Some(address) = self.address().await else {
                 return self.moved(None);
             };
             let (wish, travellers, deadline) = self.together();
@@ -153,6 +153,19 @@ impl Forwarder {
                 }
             }
         }
+    }
+
+    /// Where the owner is reached; `None` if it is gone. It may have come after the last look, so
+    /// one that is not known is looked for.
+    async fn address(&self) -> Option<String> {
+        let known = self.cluster.address_of(self.server);
+        if known.is_some() {
+            return known;
+        }
+        if let Err(error) = self.cluster.look().await {
+            debug!(sequence = %self.name, server = %self.server, "not found: {}", error.to_failure());
+        }
+        self.cluster.address_of(self.server)
     }
 
     /// Takes in all requests that have come, waiting for one if nobody waits. Returns whether there
