@@ -122,7 +122,8 @@ Examples:
 const EXPLORE_EXAMPLES: &str = "\
 Examples:
   ticketd explore --seeds 2000
-  ticketd explore --seed 42 --trace";
+  ticketd explore --world several --seeds 10000
+  ticketd explore --world several --seed 42 --trace";
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:

@@ -40,9 +40,13 @@ pub(super) fn check(
             let first = ledger.next();
             refused.floor > 0 && refused.floor < *next && *next <= first && *next > ledger.last()
         }
-        // The world's store never fails for good, its clients are fewer than the limit, and its
-        // sequences are tickets.
-        Refusal::Store(_) | Refusal::Overloaded | Refusal::OtherKind(_) => false,
+        // The world's store never fails for good, its clients are fewer than the limit, its
+        // sequences are tickets, and it has one server.
+        Refusal::Store(_)
+        | Refusal::Overloaded
+        | Refusal::OtherKind(_)
+        | Refusal::OwnedBy(..)
+        | Refusal::Moved => false,
     };
     if right {
         return Ok(());
