@@ -18,7 +18,7 @@ use ticketd_core::snowflake::{CounterStart, Snowflake};
 use ticketd_core::stride::resize::{NotTaken, Step};
 use ticketd_core::stride::{Accepted, PlanId, Seat};
 
-use crate::contract::Store;
+use crate::contract::{Answer, Store};
 use crate::error::StoreError;
 
 /// What the cases may rely on beyond the contract.
@@ -30,6 +30,10 @@ pub enum Nature {
     /// hand-back may be given up.
     Retried,
 }
+
+/// How often a case makes a call again that has lost a compare-and-swap: one wins each time, so
+/// that this is far more than as many as ask at once in any case.
+const CONFLICTS_MAX: u32 = 1000;
 
 macro_rules! cases {
     ($($case:ident),* $(,)?) => {
@@ -120,10 +124,21 @@ async fn claimed(store: &impl Store, name: &Name) -> u64 {
 }
 
 async fn reserved(store: &impl Store, name: &Name, floor: u64, len: u64) -> Block {
-    let block = ok("reserve", store.reserve(name, ask(floor, len)).await);
+    let block = ok("reserve", settled(|| store.reserve(name, ask(floor, len))).await);
     assert!(block.len() <= len, "{block} is longer than asked: {len}");
     assert!(block.start() >= floor, "{block} starts below the floor {floor}");
     block
+}
+
+/// What a call comes to that is made again as long as others were faster, as the contract has it.
+async fn settled<'a, T>(call: impl Fn() -> Answer<'a, T>) -> Result<T, StoreError> {
+    for _ in 0..CONFLICTS_MAX {
+        match call().await {
+            Err(error) if error.kind == FailureKind::Conflict => tokio::task::yield_now().await,
+            settled => return settled,
+        }
+    }
+    call().await
 }
 
 async fn record_of(store: &impl Store, name: &Name) -> Record {
@@ -492,7 +507,7 @@ async fn askers_at_once_get_disjoint_windows<S: Store>(store: Arc<S>, _: Nature)
             let store = Arc::clone(&store);
             // Three holders, so that some ask twice at once and some take over.
             let asked = LeaseAsk { workers: 2, ..wish(n % 3, 1 + n * 5) };
-            tokio::spawn(async move { store.lease(&name("e"), asked).await })
+            tokio::spawn(async move { settled(|| store.lease(&name("e"), asked)).await })
         })
         .collect();
     let mut ticks = std::collections::HashSet::new();

@@ -5,13 +5,45 @@
 //! the contract as tests.
 
 pub mod conformance;
+pub mod etcd;
 mod memory;
+mod mysql;
+mod postgres;
+mod sql;
 
 use std::fmt;
+use std::sync::Arc;
+
+use ticketd_core::failure::FailureKind;
 
 use crate::contract::Answer;
+use crate::error::StoreError;
 
+pub use etcd::{Etcd, EtcdUrl};
 pub use memory::MemoryEngine;
+pub use mysql::MysqlEngine;
+pub use postgres::PostgresEngine;
+
+/// What the URLs of engines start with, before `://`.
+pub const SCHEMES: [&str; 5] = ["etcd", "postgres", "postgresql", "mysql", "mariadb"];
+
+/// Opens the engine at `url`.
+///
+/// # Errors
+/// `Invalid` if it is no URL of an engine, or credentials, permissions or TLS are wrong;
+/// `Unavailable` if nobody answers there.
+pub async fn open(url: &str) -> Result<Arc<dyn Engine>, StoreError> {
+    let scheme = url.split_once(':').map_or(url, |(scheme, _)| scheme);
+    match scheme {
+        "etcd" => Ok(Arc::new(Etcd::open(&url.parse()?).await?)),
+        "postgres" | "postgresql" => Ok(Arc::new(PostgresEngine::open(url).await?)),
+        "mysql" | "mariadb" => Ok(Arc::new(MysqlEngine::open(url).await?)),
+        other => {
+            let message = format!("there is no such engine; not {other}");
+            Err(StoreError::new(FailureKind::Invalid, message))
+        }
+    }
+}
 
 /// The longest key in bytes: a name of 128 and what goes around it.
 pub const KEY_LEN_MAX: usize = 192;
@@ -32,13 +64,13 @@ impl Key {
     /// # Panics
     /// If it is none. Keys are made of names that were checked before.
     pub fn new(text: impl Into<String>) -> Self {
+        Self::checked(text).expect("a key is made of a checked name")
+    }
+
+    /// The key `text`, which comes from outside, if it is one.
+    pub fn checked(text: impl Into<String>) -> Option<Self> {
         let text = text.into();
-        let good = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-/#".contains(&byte);
-        assert!(
-            (1..=KEY_LEN_MAX).contains(&text.len()) && text.bytes().all(good),
-            "a key is made of a checked name"
-        );
-        Self(text)
+        is_key(&text).then_some(Self(text))
     }
 
     /// Its text.
@@ -51,6 +83,16 @@ impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+fn is_key(text: &str) -> bool {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-/#".contains(&byte);
+    (1..=KEY_LEN_MAX).contains(&text.len()) && text.bytes().all(good)
+}
+
+/// Whether `text` can be a value.
+pub(crate) fn is_value(text: &str) -> bool {
+    text.len() <= VALUE_LEN_MAX && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
 }
 
 /// Tells the states of one key apart: 0 if there is no value, otherwise positive, another one after
@@ -142,7 +184,7 @@ pub trait Engine: Send + Sync + 'static {
 }
 
 /// An engine that is shared is an engine.
-impl<E: Engine + ?Sized> Engine for std::sync::Arc<E> {
+impl<E: Engine + ?Sized> Engine for Arc<E> {
     fn read<'a>(&'a self, keys: &'a [Key]) -> Answer<'a, Vec<Option<Entry>>> {
         (**self).read(keys)
     }
@@ -185,8 +227,5 @@ pub fn assert_well_formed(change: &Change) {
     let mut keys: Vec<&Key> = changed.collect();
     keys.sort_unstable();
     assert!(keys.windows(2).all(|pair| pair[0] != pair[1]), "a key is changed once");
-    let readable = |value: &String| {
-        value.len() <= VALUE_LEN_MAX && value.bytes().all(|b| (b' '..=b'~').contains(&b))
-    };
-    assert!(change.put.iter().all(|(_, value)| readable(value)), "a value is a line of ASCII");
+    assert!(change.put.iter().all(|(_, value)| is_value(value)), "a value is a line of ASCII");
 }

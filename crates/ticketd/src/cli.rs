@@ -3,6 +3,8 @@
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::cluster::ClusterArgs;
+use crate::compare::CompareArgs;
 use crate::decode::DecodeArgs;
 use crate::explore::ExploreArgs;
 use crate::failure::Failure;
@@ -45,6 +47,10 @@ pub enum Command {
     #[command(after_help = SEQUENCE_EXAMPLES, arg_required_else_help = true)]
     Sequence(SequenceArgs),
 
+    /// Show the servers that share an engine, and which of them owns which sequence
+    #[command(after_help = CLUSTER_EXAMPLES)]
+    Cluster(ClusterArgs),
+
     /// Change the members of a stride sequence while they go on issuing
     #[command(after_help = STRIDE_EXAMPLES, arg_required_else_help = true)]
     Stride(StrideArgs),
@@ -56,6 +62,10 @@ pub enum Command {
     /// Search a deterministic world of crashes and failures for a broken promise
     #[command(after_help = EXPLORE_EXAMPLES)]
     Explore(ExploreArgs),
+
+    /// Measure all kinds of ID side by side: speed, size, order, outages, resizes, index, guessing
+    #[command(after_help = COMPARE_EXAMPLES)]
+    Compare(CompareArgs),
 
     /// Print a completion script for a shell
     #[command(after_help = COMPLETIONS_EXAMPLES)]
@@ -73,6 +83,7 @@ environment, that before the file, and that before the default.
 Examples:
   ticketd serve
   ticketd serve --data-dir /var/lib/ticketd --resp 127.0.0.1:6379
+  ticketd serve --store etcd://10.0.0.1,10.0.0.2,10.0.0.3 --advertise ids-1.example.org:7118
   TICKETD_BLOCK_LEN=1 ticketd serve --config ticketd.toml --print-config
   ticketd serve --resp 127.0.0.1:0 --http 127.0.0.1:0   # then read: ticketd ready resp=... http=...";
 
@@ -101,6 +112,11 @@ Examples:
   ticketd sequence create traces --kind uuid7
   ticketd sequence raise notes --to 5000   # the next ID is 5001";
 
+const CLUSTER_EXAMPLES: &str = "\
+Examples:
+  ticketd cluster
+  ticketd cluster --json --server ids-2.example.org:7118";
+
 const STRIDE_EXAMPLES: &str = "\
 Examples:
   ticketd stride resize orders --members a:7118,b:7118,c:7118 --dry-run
@@ -124,6 +140,17 @@ Examples:
   ticketd explore --seeds 2000
   ticketd explore --world several --seeds 10000
   ticketd explore --world several --seed 42 --trace";
+
+const COMPARE_EXAMPLES: &str = "\
+It takes about a minute, uses all cores, and starts and kills servers of its own on free ports of \
+loopback, with data in a temporary directory. Each row says how it was measured. It ends with code 1 \
+if an ID came twice.
+
+Examples:
+  ticketd compare
+  ticketd compare --html report.html
+  ticketd compare --kind ticket,uuid7 --seconds 2
+  ticketd compare --agents 16 --tables a,b,c --json";
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:

@@ -6,6 +6,8 @@
 
 mod cli;
 mod client;
+mod cluster;
+mod compare;
 mod decode;
 mod explore;
 mod failure;
@@ -50,9 +52,11 @@ fn main() -> ExitCode {
         Command::Next(args) => next::run(&args),
         Command::Decode(args) => decode::run(&args),
         Command::Sequence(args) => sequence::run(&args),
+        Command::Cluster(args) => cluster::run(&args),
         Command::Stride(args) => stride::run(&args),
         Command::Simulate(args) => simulate::run(args),
         Command::Explore(args) => explore::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Completions(args) => packaging::completions(&args),
         Command::Man(args) => packaging::man(&args),
     };

@@ -8,16 +8,18 @@ use std::time::Duration;
 
 use clap::Args;
 use ticketd_server::clock::Clock;
+use ticketd_server::cluster::{Cluster, ClusterSettings, Membership};
 use ticketd_server::error::ErrorKind;
 use ticketd_server::server::{Server, ServerSettings};
 use ticketd_server::service::{Service, ServiceSettings};
-use ticketd_store::Store;
+use ticketd_store::EngineStore;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use crate::failure::Failure;
 use crate::settings::{Flags, InForce, Settings, Wanted};
+use crate::store_url::Opened;
 use crate::{logs, open_files, output, signals};
 
 /// How long the end waits for threads that still compute something for a client that was too slow.
@@ -53,14 +55,16 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
     logs::start(&settings.log, settings.log_format);
     logs::crash_on_panic();
     open_files::make_room(settings.max_connections);
-    let store = in_force.store.open()?;
-    info!(store = %in_force.store, sequences = store.sizes().sequences, "the store is open");
     let runtime = match workers() {
         // Without a second worker there is nobody to share tasks with, so nothing is paid for it.
         1 => Builder::new_current_thread().enable_all().build(),
         n => Builder::new_multi_thread().worker_threads(n).enable_all().build(),
     };
-    serve(runtime.map_err(no_resources)?, store, &in_force)
+    let runtime = runtime.map_err(no_resources)?;
+    let opened = runtime.block_on(in_force.store.open())?;
+    let sequences = opened.store().sizes().sequences;
+    info!(store = %in_force.store, sequences, "the store is open");
+    serve(runtime, opened, &in_force)
 }
 
 /// Threads that serve connections: one fewer than there are cores, and at least one. The last core
@@ -70,12 +74,13 @@ fn workers() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
 }
 
-fn serve(runtime: Runtime, store: Arc<dyn Store>, in_force: &InForce) -> Result<(), Failure> {
+fn serve(runtime: Runtime, opened: Opened, in_force: &InForce) -> Result<(), Failure> {
     let settings = &in_force.settings;
-    let held = Arc::clone(&store);
-    let service = Service::new(store, service_settings(settings), Clock::start());
+    let held = opened.store();
+    let clock = Clock::start();
+    let service = Service::new(opened.store(), service_settings(settings), clock);
     runtime.block_on(create_all(&service, &in_force.sequences))?;
-    let server = runtime.block_on(Server::bind(service, server_settings(settings)));
+    let server = runtime.block_on(Server::bind(Arc::clone(&service), server_settings(settings)));
     let server = server.map_err(|error| {
         Failure::start(format!(
             "cannot listen on {error}; stop what uses the address, or choose another with --resp \
@@ -85,8 +90,12 @@ fn serve(runtime: Runtime, store: Arc<dyn Store>, in_force: &InForce) -> Result<
     let stop = Arc::new(Notify::new());
     let stopper = Arc::clone(&stop);
     signals::on_stop(move || stopper.notify_one()).map_err(no_resources)?;
+    let membership = match opened {
+        Opened::Alone(_) => None,
+        Opened::Shared(store) => Some(runtime.block_on(join(&service, store, &server, settings))?),
+    };
     tell_ready(&server);
-    if !runtime.block_on(server.run(stop.notified())) {
+    if !runtime.block_on(server.run(stop.notified(), membership)) {
         // A store that hangs would hold up its own closing too: it is left as after a crash.
         std::mem::forget(held);
         runtime.shutdown_background();
@@ -100,6 +109,29 @@ fn serve(runtime: Runtime, store: Arc<dyn Store>, in_force: &InForce) -> Result<
     // Closed last, when nobody can ask it any more.
     drop(held);
     Ok(())
+}
+
+/// Joins the servers that share `store`.
+async fn join(
+    service: &Service,
+    store: Arc<EngineStore>,
+    server: &Server,
+    settings: &Settings,
+) -> Result<Membership, Failure> {
+    let http = server.http_addr();
+    let address = settings.advertise.0.clone().unwrap_or_else(|| http.to_string());
+    if http.ip().is_unspecified() && settings.advertise.0.is_none() {
+        return Err(Failure::start(format!(
+            "other servers cannot reach {http}: say with --advertise HOST:PORT where they do"
+        )));
+    }
+    let cluster_settings = ClusterSettings { address, lease: settings.lease.0 };
+    let membership = Cluster::join(store, service.clock(), cluster_settings).await;
+    let membership = membership.map_err(|error| Failure::start(error.to_failure().message))?;
+    let cluster = membership.cluster();
+    info!(id = %cluster.me(), cluster = cluster.store().cluster(), "joined the servers of the engine");
+    service.join(cluster);
+    Ok(membership)
 }
 
 /// Makes sure that the sequences which the settings file asks for are there, as it says.

@@ -16,7 +16,10 @@ use ticketd_server::snowflake::SnowflakeSettings;
 
 pub use file::Wanted;
 pub use layers::InForce;
-pub use value::{ClockSpan, LogFilter, LogFormat, PreferredWorker, StoreSetting, WorkerCount};
+pub use value::{
+    Advertise, ClockSpan, LeaseSpan, LogFilter, LogFormat, PreferredWorker, StoreSetting,
+    WorkerCount,
+};
 use value::{Form, Value};
 
 /// One row of the table.
@@ -66,13 +69,20 @@ macro_rules! settings {
 settings! {
     /// Directory of the embedded store, made if it is missing
     data_dir: PathBuf = "./ticketd-data", "DIR";
-    /// Where blocks are reserved: embedded:DIR, or memory: to forget all at the end
-    /// (without it: the embedded store in --data-dir)
+    /// Where blocks are reserved: embedded:DIR, memory: to forget all at the end, or an engine that
+    /// several servers share: etcd://HOST1,HOST2,HOST3, postgres://USER:PASSWORD@HOST/DATABASE,
+    /// mysql://USER:PASSWORD@HOST/DATABASE (without it: the embedded store in --data-dir)
     store: StoreSetting = "", "URL";
     /// Address to serve RESP on, which Redis clients speak; port 0 picks a free one
     resp: SocketAddr = "127.0.0.1:7117", "ADDR";
     /// Address to serve HTTP on; port 0 picks a free one
     http: SocketAddr = "127.0.0.1:7118", "ADDR";
+    /// With an engine: where other servers reach the HTTP of this one, as HOST:PORT (without it:
+    /// the address that it serves HTTP on)
+    advertise: Advertise = "", "ADDR";
+    /// With an engine: for how long this server may be silent before another takes over the
+    /// sequences that it owns
+    lease: LeaseSpan = "3s", "TIME";
     /// Serve on addresses that other machines reach: there is no authentication yet
     allow_open: bool = "false", "true|false";
     /// Create a sequence that does not exist, as a strict ticket, when it is first used

@@ -4,23 +4,44 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ticketd_store::{Embedded, Memory, Store};
+use ticketd_store::{Embedded, EngineStore, Memory, Store, StoreError, engine};
 
 use crate::failure::Failure;
 
 /// What a URL may start with, for those who mistyped it.
-const SCHEMES: &str = "embedded:DIR, memory:";
+const SCHEMES: &str = "embedded:DIR, memory:, etcd://HOSTS, postgres://..., mysql://...";
 
-/// Schemes that are meant for later versions.
-const LATER: [&str; 5] = ["etcd", "postgres", "postgresql", "mysql", "mariadb"];
-
-/// A store of this version.
+/// Where blocks are reserved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreUrl {
     /// A directory of this machine.
     Embedded(PathBuf),
     /// Nothing outlives the process.
     Memory,
+    /// An engine that several servers share.
+    Engine(EngineUrl),
+}
+
+/// The URL of an engine, which may hold a password and does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct EngineUrl(String);
+
+/// A store that is open.
+pub enum Opened {
+    /// This server alone uses it.
+    Alone(Arc<dyn Store>),
+    /// Several servers share it.
+    Shared(Arc<EngineStore>),
+}
+
+impl Opened {
+    /// The store.
+    pub fn store(&self) -> Arc<dyn Store> {
+        match self {
+            Self::Alone(store) => Arc::clone(store),
+            Self::Shared(store) => Arc::clone(store) as Arc<dyn Store>,
+        }
+    }
 }
 
 impl StoreUrl {
@@ -41,10 +62,10 @@ impl StoreUrl {
             ("memory", _) => Err(Failure::start(format!(
                 "the store URL memory: stands alone, nothing follows it; not '{url}'"
             ))),
+            (scheme, rest) if engine::SCHEMES.contains(&scheme) && rest.starts_with("//") => {
+                Ok(Self::Engine(EngineUrl(url.to_owned())))
+            }
             // Not the whole URL: it may hold a password.
-            (later, _) if LATER.contains(&later) => Err(Failure::start(format!(
-                "the store {later}: is not in this version; there are {SCHEMES}"
-            ))),
             (unknown, _) => Err(Failure::start(format!(
                 "unknown store '{unknown}:' in the store URL; there are {SCHEMES}"
             ))),
@@ -54,16 +75,32 @@ impl StoreUrl {
     /// Opens the store.
     ///
     /// # Errors
-    /// The directory is in use, cannot be written, holds something else, ...
-    pub fn open(&self) -> Result<Arc<dyn Store>, Failure> {
-        match self {
-            Self::Memory => Ok(Arc::new(Memory::new())),
-            Self::Embedded(dir) => match Embedded::open(dir) {
-                Ok(store) => Ok(Arc::new(store)),
-                Err(error) => Err(Failure::start(error.to_failure().message)),
-            },
-        }
+    /// The directory is in use, cannot be written, holds something else, the engine is not there,
+    /// refuses the credentials, ...
+    pub async fn open(&self) -> Result<Opened, Failure> {
+        let opened = match self {
+            Self::Memory => Ok(Opened::Alone(Arc::new(Memory::new()))),
+            Self::Embedded(dir) => {
+                Embedded::open(dir).map(|store| Opened::Alone(Arc::new(store) as Arc<dyn Store>))
+            }
+            Self::Engine(url) => open_engine(url).await,
+        };
+        opened.map_err(|error| Failure::start(error.to_failure().message))
     }
+}
+
+async fn open_engine(url: &EngineUrl) -> Result<Opened, StoreError> {
+    let engine = engine::open(&url.0).await?;
+    for weakness in engine.vet().await? {
+        tracing::warn!("{}: {weakness}", engine.label());
+    }
+    let mut id = [0; 8];
+    getrandom::fill(&mut id).map_err(|error| {
+        let message = format!("the system gives no random numbers: {error}");
+        StoreError::new(ticketd_core::failure::FailureKind::Invalid, message)
+    })?;
+    let store = EngineStore::open(engine, u64::from_le_bytes(id)).await?;
+    Ok(Opened::Shared(Arc::new(store)))
 }
 
 impl fmt::Display for StoreUrl {
@@ -71,7 +108,24 @@ impl fmt::Display for StoreUrl {
         match self {
             Self::Embedded(dir) => write!(f, "embedded:{}", dir.display()),
             Self::Memory => f.write_str("memory:"),
+            Self::Engine(url) => write!(f, "{url}"),
         }
+    }
+}
+
+impl fmt::Display for EngineUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, rest) = self.0.split_once("://").unwrap_or(("", &self.0));
+        // A password may be anywhere before the last @, whatever else is wrong with the URL.
+        let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+        let hidden = if place.len() < rest.len() { "***@" } else { "" };
+        write!(f, "{scheme}://{hidden}{place}")
+    }
+}
+
+impl fmt::Debug for EngineUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
     }
 }
 
@@ -81,20 +135,25 @@ mod tests {
 
     #[test]
     fn the_stores_of_this_version_read_as_they_are_written() {
-        for url in ["embedded:./data", "embedded:/var/lib/ticketd", "memory:"] {
+        for url in ["embedded:./data", "embedded:/var/lib/ticketd", "memory:", "etcd://a,b:2379/x"]
+        {
             assert_eq!(StoreUrl::parse(url).unwrap().to_string(), url);
         }
     }
 
     #[test]
     fn others_are_refused_with_what_there_is_and_without_a_password() {
-        for url in ["", "data", "embedded:", "memory:x", "redis://h", "etcd://a,b", "MEMORY:"] {
+        for url in ["", "data", "embedded:", "memory:x", "redis://h", "etcd:a", "MEMORY:"] {
             let failure = StoreUrl::parse(url).unwrap_err();
             assert_eq!(failure.code(), 3, "{url}");
         }
-        let later = StoreUrl::parse("postgres://me:secret@h/db").unwrap_err().to_string();
-        assert!(later.contains("not in this version") && !later.contains("secret"), "{later}");
+        for url in ["postgres://me:secret@h/db", "mysql://secret@h@h/db", "etcd://a:s@ecret@h,i"] {
+            let parsed = StoreUrl::parse(url).unwrap();
+            for shown in [parsed.to_string(), format!("{parsed:?}")] {
+                assert!(shown.contains("***@h") && !shown.contains("ecret"), "{shown}");
+            }
+        }
         let unknown = StoreUrl::parse("redis://h").unwrap_err().to_string();
-        assert!(unknown.contains("embedded:DIR, memory:"), "{unknown}");
+        assert!(unknown.contains("embedded:DIR, memory:, etcd:"), "{unknown}");
     }
 }

@@ -366,7 +366,8 @@ impl World {
             Refusal::Overloaded => (3, None),
             Refusal::Stopping => (4, Some(Mark::StoppingRefused)),
             Refusal::Lowering { .. } => (5, Some(Mark::LoweringRefused)),
-            Refusal::OtherKind(_) | Refusal::OwnedBy(..) | Refusal::Moved => (6, None),
+            Refusal::OtherKind(_) => (6, None),
+            Refusal::OwnedBy(..) | Refusal::Moved => (7, None),
         };
         mark.into_iter().for_each(|mark| self.stats.mark(mark));
         self.line(sequence, What::Refuse, [id.0 as u64, kind, 0]);

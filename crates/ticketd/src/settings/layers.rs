@@ -115,7 +115,7 @@ impl InForce {
         let value = match (key, &self.store) {
             ("store", url) => url.to_string(),
             (_, StoreUrl::Embedded(dir)) => dir.display().to_string(),
-            (_, StoreUrl::Memory) => return None,
+            (_, StoreUrl::Memory | StoreUrl::Engine(_)) => return None,
         };
         let (origin, text) = &self.texts[given];
         let is_own = Form::Text.quote(text) == Form::Text.quote(&value);

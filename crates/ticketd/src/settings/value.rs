@@ -150,6 +150,48 @@ impl Value for ClockSpan {
     }
 }
 
+/// The shortest lease: several round trips to an engine that is busy.
+const LEASE_MIN: Duration = Duration::from_millis(500);
+
+/// The longest lease: for so long nobody takes over from a server that died.
+const LEASE_MAX: Duration = Duration::from_secs(60);
+
+/// For how long a server may be silent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseSpan(pub Duration);
+
+impl Value for LeaseSpan {
+    const FORM: Form = Form::Text;
+
+    fn read(text: &str) -> Result<Self, String> {
+        let time = humantime::parse_duration(text).ok();
+        let time = time.filter(|time| (LEASE_MIN..=LEASE_MAX).contains(time));
+        Ok(Self(time.ok_or("expected a time from 500ms to 60s with its unit, such as 3s")?))
+    }
+}
+
+/// Where other servers reach this one; `None` for the address that it listens on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Advertise(pub Option<String>);
+
+impl Value for Advertise {
+    const FORM: Form = Form::Text;
+
+    fn read(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        let expected = || "expected HOST:PORT, such as ids-1.example.org:7118".to_owned();
+        let (host, port) = text.rsplit_once(':').ok_or_else(expected)?;
+        let good = |byte: u8| byte.is_ascii_alphanumeric() || b".-_[]:".contains(&byte);
+        let is_host = !host.is_empty() && host.len() <= 253 && host.bytes().all(good);
+        match port.parse::<u16>() {
+            Ok(port) if port > 0 && is_host => Ok(Self(Some(text.to_owned()))),
+            _ => Err(expected()),
+        }
+    }
+}
+
 /// How many worker IDs to lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WorkerCount(pub u32);
@@ -241,6 +283,17 @@ mod tests {
         assert_eq!(Duration::read("250ms"), Ok(Duration::from_millis(250)));
         assert!(Duration::read("0s").is_err() && Duration::read("5").is_err());
         assert!(Duration::read("2h").is_err());
+    }
+
+    #[test]
+    fn an_advertised_address_has_a_host_and_a_port() {
+        for good in ["a:1", "ids-1.example.org:7118", "[::1]:7118", "10.0.0.1:65535"] {
+            assert_eq!(Advertise::read(good), Ok(Advertise(Some(good.to_owned()))));
+        }
+        for bad in ["a", ":1", "a:0", "a:65536", "http://a:1", "a b:1", "a:1/x"] {
+            assert!(Advertise::read(bad).is_err(), "{bad}");
+        }
+        assert!(LeaseSpan::read("499ms").is_err() && LeaseSpan::read("61s").is_err());
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub(super) fn check(
             refused.floor > 0 && refused.floor < *next && *next <= first && *next > ledger.last()
         }
         // The world's store never fails for good, its clients are fewer than the limit, its
-        // sequences are tickets, and it has one server.
+        // sequences are tickets, and its server is alone.
         Refusal::Store(_)
         | Refusal::Overloaded
         | Refusal::OtherKind(_)
