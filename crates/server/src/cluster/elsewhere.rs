@@ -304,3 +304,35 @@ fn nonsense() -> ServiceError {
                    servers of the same release, or of two that follow each other?";
     ServiceError::new(ErrorKind::Corrupt, message)
 }
+
+#[cfg(test)]
+mod tests {
+    use ticketd_store::engine::MemoryEngine;
+    use ticketd_store::{Announcement, EngineStore};
+
+    use super::*;
+    use crate::cluster::ClusterSettings;
+
+    #[tokio::test]
+    async fn an_owner_that_came_after_the_last_look_is_found() {
+        let store = EngineStore::open(Arc::new(MemoryEngine::new()), 1).await.unwrap();
+        let (store, clock) = (Arc::new(store), Clock::start());
+        let settings =
+            ClusterSettings { address: "here:1".to_owned(), lease: Duration::from_secs(5) };
+        // Nobody keeps it, so nobody looks but whoever forwards.
+        let membership = Cluster::join(Arc::clone(&store), clock, settings).await.unwrap();
+        let (cluster, server) = (membership.cluster(), ServerId(7));
+        let (name, waiting) = (Name::new("notes").unwrap(), VecDeque::new());
+        let forwarder = Forwarder { name, server, cluster, clock, waiting, alone: 0 };
+        assert_eq!(forwarder.address().await, None);
+        let says = Announcement {
+            address: "there:1".to_owned(),
+            version: "1".to_owned(),
+            protocol: 1,
+            ttl_ms: 5000,
+            renewals: 0,
+        };
+        store.announce(server, None, &says).await.unwrap();
+        assert_eq!(forwarder.address().await.as_deref(), Some("there:1"));
+    }
+}
