@@ -13,7 +13,7 @@ use ticketd_core::name::Name;
 use ticketd_core::time::Instant;
 use ticketd_store::engine::Version;
 use ticketd_store::{Announced, Announcement, EngineStore, StoreError};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use super::engine::WorldEngine;
 use super::hub::Hub;
@@ -40,7 +40,9 @@ pub(super) struct Node {
     /// Where the servers that are there are reached.
     addresses: RefCell<BTreeMap<ServerId, usize>>,
     pub(super) sequences: RefCell<Vec<Option<Source>>>,
-    pub(super) stopping: watch::Sender<bool>,
+    /// Not tokio's `watch`, which wakes those who wait in an order that it draws by itself.
+    pub(super) stopping: Cell<bool>,
+    told_to_stop: Notify,
     leaving: Notify,
     /// Requests that are being answered, and owners that have not ended.
     pub(super) busy: Cell<usize>,
@@ -98,7 +100,8 @@ async fn begin(hub: &Hub, life: Life, clock: Clock) -> Result<(Rc<Node>, Session
         roster: RefCell::default(),
         addresses: RefCell::default(),
         sequences,
-        stopping: watch::Sender::new(false),
+        stopping: Cell::new(false),
+        told_to_stop: Notify::new(),
         leaving: Notify::new(),
         busy: Cell::new(0),
         owners: Cell::new(0),
@@ -304,13 +307,22 @@ impl Node {
     pub(super) async fn stop(self: Rc<Self>) {
         let late = self.hub.sleep(self.stop_timeout_us);
         let drained = within(late, self.until(|| self.busy.get() == 0)).await;
-        self.stopping.send_replace(true);
+        self.stopping.set(true);
+        self.told_to_stop.notify_waiters();
         let late = self.hub.sleep(self.stop_timeout_us);
         let ended = within(late, self.until(|| self.owners.get() == 0)).await;
         if drained.is_none() || ended.is_none() {
             self.mark(Mark::StopTimedOut);
         }
         self.leaving.notify_one();
+    }
+
+    /// Ready when the server stops.
+    pub(super) async fn stopped(&self) {
+        let told = self.told_to_stop.notified();
+        if !self.stopping.get() {
+            told.await;
+        }
     }
 
     async fn until(&self, is_so: impl Fn() -> bool) {

@@ -9,7 +9,7 @@ use ticketd_core::allocator::{Action, AttemptId, Event};
 use ticketd_core::cluster::{Claim, Claimed};
 use ticketd_core::time::Instant;
 use ticketd_store::{Store, StoreError};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use super::engine::Ask;
 use super::node::Node;
@@ -25,7 +25,6 @@ pub(super) struct Owner {
     pub(super) sequence: Rc<Sequence>,
     pub(super) requests: mpsc::Receiver<Request>,
     pub(super) claim: Claim,
-    pub(super) stopping: watch::Receiver<bool>,
 }
 
 impl Owner {
@@ -49,7 +48,7 @@ impl Owner {
                     continue;
                 }
                 () = self.sequence.low_water.notified() => Event::LowWater,
-                () = stopped(&mut self.stopping), if !told_to_stop => {
+                () = self.node.stopped(), if !told_to_stop => {
                     told_to_stop = true;
                     Event::Stop
                 }
@@ -236,9 +235,4 @@ async fn sleep_until(node: &Node, wake: Option<Instant>) {
         Some(moment) => node.sleep_until(moment).await,
         None => std::future::pending().await,
     }
-}
-
-/// Ready when the server stops.
-async fn stopped(signal: &mut watch::Receiver<bool>) {
-    drop(signal.wait_for(|stop| *stop).await);
 }

@@ -64,8 +64,8 @@ impl From<Refusal> for Refused {
 }
 
 impl Node {
-    fn is_stopping(&self) -> bool {
-        *self.stopping.borrow()
+    const fn is_stopping(&self) -> bool {
+        self.stopping.get()
     }
 
     fn opened(&self, index: usize) -> Option<Source> {
@@ -94,13 +94,8 @@ impl Node {
         let claim = Claim { server: lease.id(), create, defer_to };
         let (sequence, requests) = Sequence::new(index, self.allocator_config(), lease);
         let sequence = Rc::new(sequence);
-        let owner = Owner {
-            node: Rc::clone(self),
-            sequence: Rc::clone(&sequence),
-            requests,
-            claim,
-            stopping: self.stopping.subscribe(),
-        };
+        let owner =
+            Owner { node: Rc::clone(self), sequence: Rc::clone(&sequence), requests, claim };
         let (node, ending) = (Rc::clone(self), Rc::clone(&sequence));
         self.owners.set(self.owners.get() + 1);
         self.hub.world().seated(self.life, Rc::clone(&sequence));
