@@ -378,6 +378,9 @@ impl<R> Allocator<R> {
             FailureKind::Fenced if self.life == Life::Serving => {
                 self.leave(&Refusal::Moved, out);
             }
+            FailureKind::Fenced if self.life == Life::Stopping => {
+                self.leave(&Refusal::Stopping, out);
+            }
             FailureKind::Fenced
             | FailureKind::NotFound
             | FailureKind::Invalid

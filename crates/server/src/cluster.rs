@@ -156,7 +156,7 @@ impl Cluster {
     }
 
     /// Looks at who is there, and ends the leases of those who have been silent for too long.
-    async fn look(&self) -> Result<(), StoreError> {
+    pub(crate) async fn look(&self) -> Result<(), StoreError> {
         let servers = self.store.servers().await?;
         // After the answer: whoever is seen unchanged has been so since before now.
         let now = self.clock.now();

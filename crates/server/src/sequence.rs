@@ -78,6 +78,9 @@ pub struct Sequence {
 pub(crate) enum NoAnswer {
     /// The sequence has been closed; it can be opened again.
     Closed,
+    /// The lease under which it was opened has ended; it can be opened again under the next one,
+    /// which has to be had first.
+    LeaseEnded,
     /// The owner refused.
     Refused(Refusal),
 }
@@ -219,7 +222,7 @@ impl Sequence {
         match self.owning() {
             Some(lease) if !lease.wait(deadline).await => {
                 if lease.has_ended() {
-                    return Err(NoAnswer::Closed);
+                    return Err(NoAnswer::LeaseEnded);
                 }
                 let failure = Failure::new(
                     FailureKind::Unavailable,

@@ -319,6 +319,8 @@ impl Service {
             NoAnswer::Refused(Refusal::Stopping) => self.check_reopening(deadline).await,
             NoAnswer::Refused(refusal) => Err(refusal.into()),
             NoAnswer::Closed => self.check_reopening(deadline).await,
+            // There is nothing to be had until the engine has given this server another lease.
+            NoAnswer::LeaseEnded => self.pause_before_sending_on(deadline).await,
         }
     }
 

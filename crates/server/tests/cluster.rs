@@ -4,10 +4,12 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ticketd_core::count::Count;
 use ticketd_core::definition::{Definition, Order};
+use ticketd_core::failure::FailureKind;
 use ticketd_core::ids::Ids;
 use ticketd_core::name::Name;
 use ticketd_server::clock::Clock;
@@ -15,8 +17,8 @@ use ticketd_server::cluster::{Cluster, ClusterSettings};
 use ticketd_server::error::{ErrorKind, ServiceError};
 use ticketd_server::server::{Server, ServerSettings};
 use ticketd_server::service::{Service, ServiceSettings};
-use ticketd_store::EngineStore;
-use ticketd_store::engine::{Engine, MemoryEngine};
+use ticketd_store::engine::{Change, Engine, Entry, Key, MemoryEngine, Outcome, Version};
+use ticketd_store::{Answer, EngineStore, StoreError};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -211,4 +213,95 @@ async fn waiting_requests_get_what_is_left_of_an_exhausted_sequence() {
     }
     ids.sort_unstable();
     assert_eq!(ids, (last - 4..=last).collect::<Vec<_>>());
+}
+
+/// An engine that takes no new key while it is told to refuse.
+#[derive(Default)]
+struct Refusing {
+    memory: MemoryEngine,
+    refuses: AtomicBool,
+}
+
+impl Engine for Refusing {
+    fn read<'a>(&'a self, keys: &'a [Key]) -> Answer<'a, Vec<Option<Entry>>> {
+        self.memory.read(keys)
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a Key>,
+        limit: usize,
+    ) -> Answer<'a, Vec<Entry>> {
+        self.memory.list(prefix, after, limit)
+    }
+
+    fn commit<'a>(&'a self, change: &'a Change) -> Answer<'a, Outcome> {
+        let is_new = change.expect.iter().any(|(_, version)| *version == Version::ABSENT);
+        if is_new && self.refuses.load(Ordering::SeqCst) {
+            let error = StoreError::new(FailureKind::Unavailable, "no new key is taken");
+            return Box::pin(std::future::ready(Err(error)));
+        }
+        self.memory.commit(change)
+    }
+
+    fn vet(&self) -> Answer<'_, Vec<String>> {
+        self.memory.vet()
+    }
+
+    fn commits(&self) -> u64 {
+        self.memory.commits()
+    }
+
+    fn label(&self) -> &str {
+        "refusing:"
+    }
+}
+
+#[test]
+fn a_request_waits_without_a_fuss_while_no_new_lease_is_to_be_had() {
+    let (done, waited) = std::sync::mpsc::channel();
+    // On virtual time, which stands still for as long as anybody goes round in a circle.
+    std::thread::spawn(move || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.enable_all().start_paused(true).build().unwrap();
+        done.send(runtime.block_on(lose_the_lease())).unwrap();
+    });
+    let answers = waited.recv_timeout(Duration::from_secs(60)).expect("it goes round in a circle");
+    let kinds = answers.map(|answer| answer.map_err(|error| error.kind));
+    assert!(
+        matches!(kinds, [Ok(1), Err(ErrorKind::Unavailable), Ok(next)] if next > 1),
+        "{kinds:?}"
+    );
+}
+
+/// The answers before, while and after a server has lost its lease and gets no new one.
+async fn lose_the_lease() -> [Result<u64, ServiceError>; 3] {
+    let engine = Arc::new(Refusing::default());
+    let store = EngineStore::open(Arc::clone(&engine) as _, 1).await.unwrap();
+    let (store, clock) = (Arc::new(store), Clock::start());
+    let service = Service::new(Arc::clone(&store) as _, ServiceSettings::default(), clock);
+    let settings = ClusterSettings { address: "here:1".to_owned(), lease: LEASE };
+    let mut membership = Cluster::join(Arc::clone(&store), clock, settings).await.unwrap();
+    let cluster = membership.cluster();
+    service.join(Arc::clone(&cluster));
+    let told = Arc::clone(&service);
+    tokio::spawn(async move {
+        let ended = || {
+            let service = Arc::clone(&told);
+            tokio::spawn(async move { service.lease_ended().await });
+        };
+        membership.keep(ended).await;
+    });
+    let next = async || {
+        let issued = service.next(&named("notes"), Count::ONE).await?;
+        Ok(issued.ids.integers().next().unwrap())
+    };
+    let before = next().await;
+    engine.refuses.store(true, Ordering::SeqCst);
+    store.leave(cluster.me()).await.unwrap();
+    tokio::time::sleep(LEASE).await;
+    let meanwhile = next().await;
+    engine.refuses.store(false, Ordering::SeqCst);
+    [before, meanwhile, next().await]
 }

@@ -1,9 +1,11 @@
-//! The deterministic world: a server, its store and its clients in one thread, on virtual time.
+//! The deterministic worlds: servers, their store and their clients in one thread, on virtual time.
 //!
 //! One number, the seed, decides everything: what the world is like, what its clients ask, what
 //! goes wrong and when. The same seed is the same world, step by step, so whatever a checker finds
-//! can be looked at as often as needed. The server of the world is the real core in another shell;
-//! the store is a model that moves the real records.
+//! can be looked at as often as needed. The servers of a world are the real core in another shell.
+//!
+//! There are two worlds for each seed: of one server with a store of its own, a model that moves
+//! the real records, whose parts are below; and of [`several`] servers that share an engine.
 //!
 //! | part | is |
 //! | --- | --- |
@@ -23,22 +25,71 @@ mod mutant;
 mod panics;
 mod random;
 mod schedule;
+mod several;
 mod shell;
 mod stats;
 mod store;
 mod trace;
 mod world;
 
+use std::fmt;
 use std::ops::{ControlFlow, Range};
 
+use check::Found;
 #[cfg(feature = "mutants")]
 pub use mutant::{AnyMutant, StoreMutant};
+#[cfg(feature = "mutants")]
+pub use several::ServerMutant;
 pub use stats::{Mark, Stats};
 use store::Bugs;
 use world::World;
 
 /// How many failed worlds a [`Summary`] keeps.
 const FAILURES_MAX: usize = 8;
+
+/// Which world of a seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Setting {
+    /// One server with a store of its own.
+    One,
+    /// Several servers that share an engine.
+    Several,
+}
+
+impl Setting {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::One, Self::Several];
+
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::One => "one",
+            Self::Several => "several",
+        }
+    }
+
+    /// What a world of it can reach.
+    pub const fn marks(self) -> &'static [Mark] {
+        match self {
+            Self::One => &Mark::ONE,
+            Self::Several => &Mark::SEVERAL,
+        }
+    }
+
+    /// Those that are faults.
+    pub const fn faults(self) -> &'static [Mark] {
+        match self {
+            Self::One => &Mark::FAULTS_ONE,
+            Self::Several => &Mark::FAULTS_SEVERAL,
+        }
+    }
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
 
 /// How to run a world.
 #[derive(Debug, Clone)]
@@ -84,6 +135,8 @@ pub struct Violation {
 pub struct Outcome {
     /// The seed that made it.
     pub seed: u64,
+    /// Which of its worlds it is.
+    pub setting: Setting,
     /// A hash of every line of its trace: equal for equal worlds.
     pub hash: u64,
     /// What was counted.
@@ -98,45 +151,67 @@ pub struct Outcome {
 #[derive(Debug, Clone, Default)]
 pub struct Summary {
     /// How many worlds were run.
-    pub seeds: u64,
+    pub worlds: u64,
     /// How many of them a checker found something in.
     pub failed: u64,
     /// A hash of all their hashes, in order.
     pub hash: u64,
-    /// The sums of what was counted.
-    pub stats: Stats,
+    /// The sums of what was counted in the worlds of one server, and of several.
+    pub stats: [Stats; Setting::ALL.len()],
     /// The first failures.
     pub failures: Vec<Outcome>,
 }
 
-/// Runs the world of `seed`. A panic inside the core is caught and counts as a failure.
-pub fn run_seed(seed: u64, options: &Options) -> Outcome {
+/// What is left of a world that has run.
+struct Ran {
+    hash: u64,
+    stats: Stats,
+    story: Vec<String>,
+    text: Option<String>,
+}
+
+/// Runs a world of `seed`. A panic inside the core is caught and counts as a failure.
+pub fn run_seed(seed: u64, setting: Setting, options: &Options) -> Outcome {
+    let (found, ran) = match setting {
+        Setting::One => run_one(seed, options),
+        Setting::Several => {
+            let mut run = several::Run::new(seed, options);
+            #[cfg(feature = "mutants")]
+            if options.without_books {
+                run.ignore_books();
+            }
+            (panics::catch(|| run.run()), run.ran())
+        }
+    };
+    let found = found.unwrap_or_else(|message| Some(("assertion", message)));
+    let violation = |(checker, message)| Violation { checker, message, story: ran.story };
+    let result = found.map(violation).map_or(Ok(()), Err);
+    Outcome { seed, setting, hash: ran.hash, stats: ran.stats, trace: ran.text, result }
+}
+
+fn run_one(seed: u64, options: &Options) -> (Result<Option<Found>, String>, Ran) {
     let mut world = World::new(seed, options);
     #[cfg(feature = "mutants")]
     if options.without_books {
         world.checks.ignore_books();
     }
-    let found = match panics::catch(|| world.run()) {
-        Ok(found) => found,
-        Err(message) => Some(("assertion", message)),
-    };
-    let result = match found {
-        None => Ok(()),
-        Some((checker, message)) => Err(Violation { checker, message, story: world.trace.story() }),
-    };
-    let (hash, stats) = (world.trace.hash(), world.stats);
-    Outcome { seed, hash, stats, trace: world.trace.into_text(), result }
+    let found = panics::catch(|| world.run());
+    let (hash, stats, story) = (world.trace.hash(), world.stats, world.trace.story());
+    (found, Ran { hash, stats, story, text: world.trace.into_text() })
 }
 
-/// Runs the worlds of all `seeds` in order. `progress` sees each outcome and may end the run.
+/// Runs the worlds of all `seeds` in order, of each those of `settings`. `progress` sees each
+/// outcome and may end the run.
 pub fn explore(
     seeds: Range<u64>,
+    settings: &[Setting],
     options: &Options,
     mut progress: impl FnMut(&Outcome) -> ControlFlow<()>,
 ) -> Summary {
     let mut summary = Summary::default();
-    for seed in seeds {
-        let outcome = run_seed(seed, options);
+    let worlds = seeds.flat_map(|seed| settings.iter().map(move |setting| (seed, *setting)));
+    for (seed, setting) in worlds {
+        let outcome = run_seed(seed, setting, options);
         let flow = progress(&outcome);
         summary.add(outcome);
         if flow.is_break() {
@@ -148,9 +223,9 @@ pub fn explore(
 
 impl Summary {
     fn add(&mut self, outcome: Outcome) {
-        self.seeds += 1;
+        self.worlds += 1;
         self.hash = self.hash.rotate_left(5) ^ outcome.hash;
-        self.stats.add(&outcome.stats);
+        self.stats[outcome.setting as usize].add(&outcome.stats);
         if outcome.result.is_err() {
             self.failed += 1;
             if self.failures.len() < FAILURES_MAX {

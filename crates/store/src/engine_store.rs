@@ -12,6 +12,7 @@
 //! | `worker/NAME#ID` | a worker ID of a snowflake sequence: `workers.rs` |
 //! | `server/ID` | a server that is there: `servers.rs` |
 
+mod mutant;
 mod servers;
 mod workers;
 
@@ -32,6 +33,7 @@ use crate::contract::{Answer, Sizes, Store};
 use crate::engine::{Change, Engine, Entry, Key, LIST_MAX, Outcome, Version};
 use crate::error::StoreError;
 
+pub use mutant::Mutant;
 pub use servers::{Announced, Announcement};
 
 /// Lost compare-and-swaps in a row after which a call gives up as `Conflict`. With an owner per
@@ -51,6 +53,9 @@ pub struct EngineStore {
     sequences: AtomicU64,
     /// The worker ID that a holder leased last, so that it need not look at all of them.
     workers: Mutex<HashMap<(Name, u64), u32>>,
+    /// A deliberate bug, for the tests of the tests.
+    #[cfg(feature = "mutants")]
+    mutant: Option<Mutant>,
 }
 
 /// What this server knows of a sequence.
@@ -89,6 +94,8 @@ impl EngineStore {
             known: Mutex::default(),
             sequences: AtomicU64::new(0),
             workers: Mutex::default(),
+            #[cfg(feature = "mutants")]
+            mutant: None,
         };
         let mut after = None;
         loop {
@@ -257,6 +264,7 @@ impl EngineStore {
         };
         let mut after = before.unwrap_or_else(|| Shared::new(claim.create.unwrap_or_default()));
         let has_ended = match after.owner.filter(|owner| *owner != claim.server) {
+            Some(_) if self.is_mutant(Mutant::ClaimWithoutAsking) => true,
             Some(owner) => !self.is_there(owner).await?,
             None => true,
         };
@@ -400,6 +408,10 @@ impl Store for EngineStore {
         let name = name.clone();
         Box::pin(async move {
             self.change_existing(&name, |state| {
+                let asked = Reserve {
+                    turn: self.turn(asked.turn, state, Mutant::TurnNotCompared),
+                    ..asked
+                };
                 state.reserve(asked).map_err(|why| StoreError::no_block(&name, why))
             })
             .await
@@ -415,9 +427,13 @@ impl Store for EngineStore {
 
     fn hand_back(&self, name: &Name, unissued: HandBack) -> Answer<'_, bool> {
         let name = name.clone();
-        Box::pin(
-            async move { self.change_existing(&name, |state| Ok(state.hand_back(unissued))).await },
-        )
+        Box::pin(async move {
+            self.change_existing(&name, |state| {
+                let turn = self.turn(unissued.turn, state, Mutant::HandBackInAnyTurn);
+                Ok(state.hand_back(HandBack { turn, ..unissued }))
+            })
+            .await
+        })
     }
 
     fn lease(&self, name: &Name, ask: LeaseAsk) -> Answer<'_, Result<Leased, NoLease>> {

@@ -172,6 +172,10 @@ fn who_is_fenced_gives_up_what_it_holds_and_everybody_asks_again() {
     assert_eq!(s.failed(2, FailureKind::Fenced), "2 has to ask again; ended");
     assert_eq!((s.take(1), s.burnt(Burn::Fenced)), ("short".to_string(), 9));
     assert_eq!(s.want(3, 1), "3 has to ask again");
+    let mut s = Script::opened(BlockLen::Fixed(10), 1);
+    s.want(1, 1);
+    s.tell(Event::Stop);
+    assert_eq!(s.failed(1, FailureKind::Fenced), "1 is told to stop; ended");
 }
 
 #[test]

@@ -135,7 +135,7 @@ impl Forwarder {
     async fn run(mut self, mut requests: mpsc::Receiver<Forwarded>) {
         let mut failures = 0;
         while self.gather(&mut requests).await {
-            let Some(address) = self.cluster.address_of(self.server) else {
+            let Some(address) = self.address().await else {
                 return self.moved(None);
             };
             let (wish, travellers, deadline) = self.together();
@@ -153,6 +153,19 @@ impl Forwarder {
                 }
             }
         }
+    }
+
+    /// Where the owner is reached; `None` if it is gone. It may have come after the last look, so
+    /// one that is not known is looked for.
+    async fn address(&self) -> Option<String> {
+        let known = self.cluster.address_of(self.server);
+        if known.is_some() {
+            return known;
+        }
+        if let Err(error) = self.cluster.look().await {
+            debug!(sequence = %self.name, server = %self.server, "not found: {}", error.to_failure());
+        }
+        self.cluster.address_of(self.server)
     }
 
     /// Takes in all requests that have come, waiting for one if nobody waits. Returns whether there
@@ -290,4 +303,36 @@ fn nonsense() -> ServiceError {
     let message = "the owner of the sequence answered something else than was asked: are all \
                    servers of the same release, or of two that follow each other?";
     ServiceError::new(ErrorKind::Corrupt, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use ticketd_store::engine::MemoryEngine;
+    use ticketd_store::{Announcement, EngineStore};
+
+    use super::*;
+    use crate::cluster::ClusterSettings;
+
+    #[tokio::test]
+    async fn an_owner_that_came_after_the_last_look_is_found() {
+        let store = EngineStore::open(Arc::new(MemoryEngine::new()), 1).await.unwrap();
+        let (store, clock) = (Arc::new(store), Clock::start());
+        let settings =
+            ClusterSettings { address: "here:1".to_owned(), lease: Duration::from_secs(5) };
+        // Nobody keeps it, so nobody looks but whoever forwards.
+        let membership = Cluster::join(Arc::clone(&store), clock, settings).await.unwrap();
+        let (cluster, server) = (membership.cluster(), ServerId(7));
+        let (name, waiting) = (Name::new("notes").unwrap(), VecDeque::new());
+        let forwarder = Forwarder { name, server, cluster, clock, waiting, alone: 0 };
+        assert_eq!(forwarder.address().await, None);
+        let says = Announcement {
+            address: "there:1".to_owned(),
+            version: "1".to_owned(),
+            protocol: 1,
+            ttl_ms: 5000,
+            renewals: 0,
+        };
+        store.announce(server, None, &says).await.unwrap();
+        assert_eq!(forwarder.address().await.as_deref(), Some("there:1"));
+    }
 }

@@ -18,8 +18,9 @@ use crate::error::{ErrorKind, ServiceError};
 use crate::sequence::{NoAnswer, Sequence};
 use crate::source::Source;
 
-/// The pause before it is found out again who owns a sequence, when servers send each other to and
-/// fro: their knowledge of who is there is as old as their last look.
+/// The pause before it is found out again who owns a sequence: when servers send each other to and
+/// fro, since their knowledge of who is there is as old as their last look; and when this server has
+/// no lease.
 const SEND_ON_PAUSE: Duration = Duration::from_millis(20);
 
 impl Service {
@@ -111,7 +112,10 @@ impl Service {
         Ok(Asker::Client)
     }
 
-    async fn pause_before_sending_on(&self, deadline: Instant) -> Result<(), ServiceError> {
+    pub(super) async fn pause_before_sending_on(
+        &self,
+        deadline: Instant,
+    ) -> Result<(), ServiceError> {
         let until = self.clock.now().plus(SEND_ON_PAUSE).min(deadline);
         self.clock.sleep_until(until).await;
         self.check_reopening(deadline).await

@@ -30,10 +30,11 @@ use super::stats::Mark;
 use super::store::Effect;
 use durable::Durable;
 use gaps::Gaps;
+pub(super) use intervals::Intervals;
 use ledger::Ledger;
 pub(super) use order::Known;
 pub(super) use refusal::Refused;
-use unique::Unique;
+pub(super) use unique::Unique;
 
 /// What a checker has found: its name, and what is wrong.
 pub(super) type Found = (&'static str, String);

@@ -1,7 +1,9 @@
-//! Deliberate bugs: those of the core, and those of the world's store. Each must be caught.
+//! Deliberate bugs: those of the core, of the stores, and of servers. Each must be caught.
 
 use ticketd_core::allocator::Mutant;
+use ticketd_store::Mutant as EngineStoreMutant;
 
+use super::several::ServerMutant;
 use super::store::Bugs;
 
 /// A deliberate bug of the world's store.
@@ -24,11 +26,15 @@ pub enum AnyMutant {
     Core(Mutant),
     /// Of the store.
     Store(StoreMutant),
+    /// Of the store over an engine.
+    EngineStore(EngineStoreMutant),
+    /// Of one of several servers.
+    Server(ServerMutant),
 }
 
 impl AnyMutant {
-    /// All of them.
-    pub const ALL: [Self; 13] = [
+    /// Those that the world of one server must catch.
+    pub const ONE: [Self; 13] = [
         Self::Core(Mutant::AdoptBeforeCommit),
         Self::Core(Mutant::StartBySubtraction),
         Self::Core(Mutant::AdoptAfterIndeterminate),
@@ -44,18 +50,46 @@ impl AnyMutant {
         Self::Store(StoreMutant::HandBackBlindly),
     ];
 
+    /// Those that the world of several servers must catch.
+    pub const SEVERAL: [Self; 15] = [
+        Self::Core(Mutant::AdoptBeforeCommit),
+        Self::Core(Mutant::AdoptAfterIndeterminate),
+        Self::Core(Mutant::HandBackIssued),
+        Self::Core(Mutant::NeverRetry),
+        Self::Core(Mutant::NewestBlockFirst),
+        Self::Core(Mutant::RaiseBeforeCommit),
+        Self::EngineStore(EngineStoreMutant::TurnNotCompared),
+        Self::EngineStore(EngineStoreMutant::HandBackInAnyTurn),
+        Self::EngineStore(EngineStoreMutant::ClaimWithoutAsking),
+        Self::Server(ServerMutant::LooksFirst),
+        Self::Server(ServerMutant::CountsFromAnswer),
+        Self::Server(ServerMutant::NoDrift),
+        Self::Server(ServerMutant::HalfLease),
+        Self::Server(ServerMutant::EndsAnyVersion),
+        Self::Server(ServerMutant::KeepsHeld),
+    ];
+
     /// Its name.
     pub fn name(self) -> String {
         match self {
             Self::Core(mutant) => format!("{mutant:?}"),
             Self::Store(mutant) => format!("{mutant:?}"),
+            Self::EngineStore(mutant) => format!("{mutant:?}"),
+            Self::Server(mutant) => format!("{mutant:?}"),
         }
     }
 
     pub(super) const fn core(self) -> Option<Mutant> {
         match self {
             Self::Core(mutant) => Some(mutant),
-            Self::Store(_) => None,
+            Self::Store(_) | Self::EngineStore(_) | Self::Server(_) => None,
+        }
+    }
+
+    pub(super) const fn engine_store(self) -> Option<EngineStoreMutant> {
+        match self {
+            Self::EngineStore(mutant) => Some(mutant),
+            Self::Core(_) | Self::Store(_) | Self::Server(_) => None,
         }
     }
 

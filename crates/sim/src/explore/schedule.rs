@@ -47,47 +47,51 @@ pub(super) enum Happening {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct Entry<H> {
     at: u64,
     order: u64,
-    happening: Happening,
+    happening: H,
 }
 
-impl PartialEq for Entry {
+impl<H> PartialEq for Entry<H> {
     fn eq(&self, other: &Self) -> bool {
         (self.at, self.order) == (other.at, other.order)
     }
 }
 
-impl Eq for Entry {}
+impl<H> Eq for Entry<H> {}
 
-impl PartialOrd for Entry {
+impl<H> PartialOrd for Entry<H> {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Entry {
+impl<H> Ord for Entry<H> {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         (self.at, self.order).cmp(&(other.at, other.order))
     }
 }
 
 /// The happenings to come: by time, and at one time in the order in which they were planned.
-#[derive(Debug, Default)]
-pub(super) struct Schedule {
-    heap: BinaryHeap<Reverse<Entry>>,
+#[derive(Debug)]
+pub(super) struct Schedule<H> {
+    heap: BinaryHeap<Reverse<Entry<H>>>,
     planned: u64,
 }
 
-impl Schedule {
-    pub(super) fn plan(&mut self, at: u64, happening: Happening) {
+impl<H> Schedule<H> {
+    pub(super) const fn new() -> Self {
+        Self { heap: BinaryHeap::new(), planned: 0 }
+    }
+
+    pub(super) fn plan(&mut self, at: u64, happening: H) {
         let order = self.planned;
         self.planned += 1;
         self.heap.push(Reverse(Entry { at, order, happening }));
     }
 
-    pub(super) fn next(&mut self) -> Option<(u64, Happening)> {
+    pub(super) fn next(&mut self) -> Option<(u64, H)> {
         self.heap.pop().map(|Reverse(entry)| (entry.at, entry.happening))
     }
 }

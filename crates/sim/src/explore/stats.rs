@@ -1,67 +1,133 @@
 //! What was seen: counts, and the marks that show which paths a set of seeds has taken.
 
-/// A fault or a path that the seeds must reach, or they prove less than they seem to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the words of as_str say what each is")]
-pub enum Mark {
-    Crash,
-    CleanStop,
-    SlowStore,
-    Unavailable,
-    IndeterminateApplied,
-    IndeterminateNotApplied,
-    Conflict,
-    ReplyLost,
-    TimedOut,
-    ReplyTooLate,
-    StoreFull,
-    SyncError,
-    ShortBlock,
-    ForeignRaise,
-    ForeignReserve,
-    AppliedAtCrash,
-    LostAtCrash,
-    AnswerLost,
-    GroupCommit,
-    BeyondHole,
-    RestSkipped,
-    ThirdPiece,
-    HandedBack,
-    HandBackRefused,
-    HandBackFailed,
-    CalmStop,
-    CrashBurn,
-    HoleBurn,
-    RaiseBurn,
-    ExhaustedRefused,
-    LateRefused,
-    StoppingRefused,
-    LoweringRefused,
-    Unreachable,
-    ConflictRetried,
-    Backoff,
-    Left,
-    Abandoned,
-    Undelivered,
-    HotUndelivered,
-    RaisedByMemory,
-    RaisedByStore,
-    HotTake,
-    Waited,
-    LowWater,
-    Extended,
-    Batch,
-    LongRange,
-    LastId,
-    BlockOfOne,
+/// Declares the marks, each with what happened in words.
+macro_rules! marks {
+    ($($mark:ident: $words:literal,)*) => {
+        /// A fault or a path that the seeds must reach, or they prove less than they seem to.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[expect(missing_docs, reason = "the words of as_str say what each is")]
+        pub enum Mark {
+            $($mark,)*
+        }
+
+        impl Mark {
+            /// What happened, in words.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$mark => $words,)*
+                }
+            }
+        }
+    };
+}
+
+marks! {
+    Crash: "server crashed",
+    CleanStop: "server stopped cleanly",
+    SlowStore: "store was slow",
+    Unavailable: "store was unavailable",
+    IndeterminateApplied: "indeterminate, and applied",
+    IndeterminateNotApplied: "indeterminate, and not applied",
+    Conflict: "conflict",
+    ReplyLost: "reply lost after it was applied",
+    TimedOut: "shell waited no longer for the store",
+    ReplyTooLate: "store answered too late",
+    StoreFull: "store was full",
+    SyncError: "fsync failed and the server died",
+    ShortBlock: "store gave a shorter block",
+    ForeignRaise: "somebody else raised the mark",
+    ForeignReserve: "somebody else reserved a block",
+    AppliedAtCrash: "in flight at a crash, and applied",
+    LostAtCrash: "in flight at a crash, and not applied",
+    AnswerLost: "answer lost with its connection",
+    GroupCommit: "several writes in one commit",
+    BeyondHole: "block adopted beyond a hole",
+    RestSkipped: "range skipped the rest of a block",
+    ThirdPiece: "a third piece made the first give way",
+    HandedBack: "rest handed back",
+    HandBackRefused: "hand-back refused",
+    HandBackFailed: "hand-back failed",
+    CalmStop: "stop without a gap",
+    CrashBurn: "burnt by a crash",
+    HoleBurn: "burnt in a hole",
+    RaiseBurn: "burnt by a raise",
+    ExhaustedRefused: "refused as exhausted",
+    LateRefused: "refused as late",
+    StoppingRefused: "refused as stopping",
+    LoweringRefused: "refused as lowering",
+    Unreachable: "no server to ask",
+    ConflictRetried: "conflict tried again at once",
+    Backoff: "allocator paused after a failure",
+    Left: "client left",
+    Abandoned: "waiting request abandoned",
+    Undelivered: "issued to a request that was gone",
+    HotUndelivered: "taken for a request that was gone",
+    RaisedByMemory: "raised without the store",
+    RaisedByStore: "raised by the store",
+    HotTake: "taken from the cursor",
+    Waited: "waited for the store",
+    LowWater: "low-water mark reached",
+    Extended: "block put under the open cursor",
+    Batch: "pipelined batch",
+    LongRange: "range of a million",
+    LastId: "last ID of the space issued",
+    BlockOfOne: "block length 1",
+    CallLost: "call to the engine was lost",
+    EngineCutOff: "message to or from the engine was cut off",
+    EngineAway: "call found no engine",
+    AppliedLate: "applied after whoever asked had given up",
+    Differs: "compare-and-swap found another version",
+    TornList: "list was read in two parts",
+    AnnouncedUnheard: "announcement of unknown outcome, and applied",
+    Away: "engine went away",
+    EngineCut: "link to the engine was cut",
+    PeerCut: "link between servers was cut",
+    CutOneWay: "link was cut one way",
+    Paused: "process stood still",
+    PausedWithin: "process stood still between two instructions",
+    Provoked: "process went on when another took over",
+    Stalled: "thread stood still between two instructions",
+    ClockApart: "clock was fast or slow",
+    PeerCutOff: "message between servers was cut off",
+    PeerLost: "question to another server was lost",
+    PeerAnswerLost: "answer of another server was lost",
+    PeerTwice: "question to another server arrived twice",
+    PeerSlow: "message between servers was slow",
+    PeerDown: "question found no server",
+    PeerTooLate: "answer of another server came too late",
+    PeerUnanswered: "question to another server had no answer",
+    Forwarded: "forwarded to the owner",
+    ForwardedTogether: "several forwarded as one",
+    OwnedByAnother: "claim found another owner",
+    Deferred: "claim deferred to the preferred server",
+    OwnedByFollowed: "owner named another owner",
+    LookedFor: "owner was not known and was found",
+    OwnerGone: "owner was gone",
+    SentHere: "sent to and fro, and claimed here",
+    SentOn: "sent on to another owner",
+    ClaimedAgain: "owner claimed again",
+    TakenOverAfterLeave: "taken over after the owner left",
+    TakenOverAfterSilence: "taken over after the owner was silent",
+    SilentEnded: "lease of a silent server ended",
+    SilentRenewed: "silent server had renewed after all",
+    NotRenewed: "lease was not renewed at once",
+    LapsedAndRenewed: "lease lapsed and was renewed",
+    BeganAgain: "lease was ended and taken anew",
+    WaitedForLease: "request waited for the lease",
+    NoLease: "request waited for another lease",
+    TakenInVain: "taken, and the lease was over",
+    Fenced: "reservation of an old turn was fenced",
+    LooseShared: "loose sequence shared",
+    AskedAgain: "asked again after the world had healed",
+    StopTimedOut: "stop took too long",
 }
 
 /// How many marks there are.
-const MARKS: usize = Mark::ALL.len();
+const MARKS: usize = Mark::StopTimedOut as usize + 1;
 
 impl Mark {
-    /// All marks, in the order of their declaration.
-    pub const ALL: [Self; 50] = [
+    /// What the world of one server can reach.
+    pub const ONE: [Self; 50] = [
         Self::Crash,
         Self::CleanStop,
         Self::SlowStore,
@@ -114,8 +180,83 @@ impl Mark {
         Self::BlockOfOne,
     ];
 
-    /// The marks that are faults.
-    pub const FAULTS: [Self; 13] = [
+    /// What the world of several servers can reach.
+    pub const SEVERAL: [Self; 71] = [
+        Self::Crash,
+        Self::CleanStop,
+        Self::SlowStore,
+        Self::Unavailable,
+        Self::IndeterminateApplied,
+        Self::IndeterminateNotApplied,
+        Self::Conflict,
+        Self::ReplyLost,
+        Self::TimedOut,
+        Self::ReplyTooLate,
+        Self::AppliedAtCrash,
+        Self::AnswerLost,
+        Self::HandedBack,
+        Self::HandBackRefused,
+        Self::CrashBurn,
+        Self::LateRefused,
+        Self::StoppingRefused,
+        Self::LoweringRefused,
+        Self::Unreachable,
+        Self::Left,
+        Self::RaisedByStore,
+        Self::HotTake,
+        Self::Waited,
+        Self::CallLost,
+        Self::EngineCutOff,
+        Self::EngineAway,
+        Self::AppliedLate,
+        Self::Differs,
+        Self::TornList,
+        Self::AnnouncedUnheard,
+        Self::Away,
+        Self::EngineCut,
+        Self::PeerCut,
+        Self::CutOneWay,
+        Self::Paused,
+        Self::PausedWithin,
+        Self::Provoked,
+        Self::Stalled,
+        Self::ClockApart,
+        Self::PeerCutOff,
+        Self::PeerLost,
+        Self::PeerAnswerLost,
+        Self::PeerTwice,
+        Self::PeerSlow,
+        Self::PeerDown,
+        Self::PeerTooLate,
+        Self::PeerUnanswered,
+        Self::Forwarded,
+        Self::ForwardedTogether,
+        Self::OwnedByAnother,
+        Self::Deferred,
+        Self::OwnedByFollowed,
+        Self::LookedFor,
+        Self::OwnerGone,
+        Self::SentHere,
+        Self::SentOn,
+        Self::ClaimedAgain,
+        Self::TakenOverAfterLeave,
+        Self::TakenOverAfterSilence,
+        Self::SilentEnded,
+        Self::SilentRenewed,
+        Self::NotRenewed,
+        Self::LapsedAndRenewed,
+        Self::BeganAgain,
+        Self::WaitedForLease,
+        Self::NoLease,
+        Self::TakenInVain,
+        Self::Fenced,
+        Self::LooseShared,
+        Self::AskedAgain,
+        Self::StopTimedOut,
+    ];
+
+    /// The marks that are faults in the world of one server.
+    pub const FAULTS_ONE: [Self; 13] = [
         Self::Crash,
         Self::SlowStore,
         Self::Unavailable,
@@ -131,61 +272,29 @@ impl Mark {
         Self::Left,
     ];
 
-    /// What happened, in words.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Crash => "server crashed",
-            Self::CleanStop => "server stopped cleanly",
-            Self::SlowStore => "store was slow",
-            Self::Unavailable => "store was unavailable",
-            Self::IndeterminateApplied => "indeterminate, and applied",
-            Self::IndeterminateNotApplied => "indeterminate, and not applied",
-            Self::Conflict => "conflict",
-            Self::ReplyLost => "reply lost after it was applied",
-            Self::TimedOut => "shell waited no longer for the store",
-            Self::ReplyTooLate => "store answered too late",
-            Self::StoreFull => "store was full",
-            Self::SyncError => "fsync failed and the server died",
-            Self::ShortBlock => "store gave a shorter block",
-            Self::ForeignRaise => "somebody else raised the mark",
-            Self::ForeignReserve => "somebody else reserved a block",
-            Self::AppliedAtCrash => "in flight at a crash, and applied",
-            Self::LostAtCrash => "in flight at a crash, and not applied",
-            Self::AnswerLost => "answer lost with its connection",
-            Self::GroupCommit => "several writes in one commit",
-            Self::BeyondHole => "block adopted beyond a hole",
-            Self::RestSkipped => "range skipped the rest of a block",
-            Self::ThirdPiece => "a third piece made the first give way",
-            Self::HandedBack => "rest handed back",
-            Self::HandBackRefused => "hand-back refused",
-            Self::HandBackFailed => "hand-back failed",
-            Self::CalmStop => "stop without a gap",
-            Self::CrashBurn => "burnt by a crash",
-            Self::HoleBurn => "burnt in a hole",
-            Self::RaiseBurn => "burnt by a raise",
-            Self::ExhaustedRefused => "refused as exhausted",
-            Self::LateRefused => "refused as late",
-            Self::StoppingRefused => "refused as stopping",
-            Self::LoweringRefused => "refused as lowering",
-            Self::Unreachable => "no server to ask",
-            Self::ConflictRetried => "conflict tried again at once",
-            Self::Backoff => "allocator paused after a failure",
-            Self::Left => "client left",
-            Self::Abandoned => "waiting request abandoned",
-            Self::Undelivered => "issued to a request that was gone",
-            Self::HotUndelivered => "taken for a request that was gone",
-            Self::RaisedByMemory => "raised without the store",
-            Self::RaisedByStore => "raised by the store",
-            Self::HotTake => "taken from the cursor",
-            Self::Waited => "waited for the store",
-            Self::LowWater => "low-water mark reached",
-            Self::Extended => "block put under the open cursor",
-            Self::Batch => "pipelined batch",
-            Self::LongRange => "range of a million",
-            Self::LastId => "last ID of the space issued",
-            Self::BlockOfOne => "block length 1",
-        }
-    }
+    /// The marks that are faults in the world of several servers.
+    pub const FAULTS_SEVERAL: [Self; 20] = [
+        Self::Crash,
+        Self::SlowStore,
+        Self::Unavailable,
+        Self::Conflict,
+        Self::ReplyLost,
+        Self::CallLost,
+        Self::EngineCutOff,
+        Self::EngineAway,
+        Self::TornList,
+        Self::Paused,
+        Self::Stalled,
+        Self::PeerCut,
+        Self::EngineCut,
+        Self::PeerCutOff,
+        Self::PeerLost,
+        Self::PeerAnswerLost,
+        Self::PeerTwice,
+        Self::PeerSlow,
+        Self::AnswerLost,
+        Self::Left,
+    ];
 }
 
 /// Counts of one world, or the sums of many.
@@ -226,9 +335,9 @@ impl Stats {
         self.marks[mark as usize]
     }
 
-    /// How many faults there were, of all kinds.
-    pub fn faults(&self) -> u64 {
-        Mark::FAULTS.iter().map(|&mark| self.marked(mark)).sum()
+    /// How often any of `marks` was reached.
+    pub fn sum(&self, marks: &[Mark]) -> u64 {
+        marks.iter().map(|&mark| self.marked(mark)).sum()
     }
 
     pub(super) fn mark(&mut self, mark: Mark) {

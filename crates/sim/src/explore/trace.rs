@@ -1,6 +1,6 @@
 //! What happened, line by line.
 //!
-//! A line is a few numbers until somebody wants to read it. Every line goes into a hash, so that two
+//! Each world has its own words ([`Words`]). A line is a few numbers until somebody wants to read it. Every line goes into a hash, so that two
 //! runs can be compared without their texts; the last ones are kept for the story of a failure.
 
 use std::collections::VecDeque;
@@ -12,7 +12,20 @@ const STORY_LEN: usize = 40;
 /// The sequence of lines that are about none.
 pub(super) const NO_SEQUENCE: usize = u8::MAX as usize;
 
-/// What a line is about; see [`What::text`] for the meaning of its numbers.
+/// What lines of a world can be about.
+pub(super) trait Words: Copy {
+    /// Tells one from the other.
+    fn number(self) -> u64;
+
+    /// The line in words, with `{a}`, `{b}` and `{c}` for its numbers.
+    fn text(self) -> &'static str;
+
+    /// Writes where it happened.
+    fn write_place(place: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result;
+}
+
+/// What a line of the world of one server is about; see [`Words::text`] for the meaning of its
+/// numbers.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum What {
     AskTake,
@@ -62,9 +75,16 @@ pub(super) enum What {
     Phase,
 }
 
-impl What {
-    /// The line in words, with `{a}`, `{b}` and `{c}` for its numbers.
-    const fn text(self) -> &'static str {
+impl Words for What {
+    fn number(self) -> u64 {
+        self as u64
+    }
+
+    fn write_place(place: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if place == NO_SEQUENCE { write!(f, "--  ") } else { write!(f, "s{place}  ") }
+    }
+
+    fn text(self) -> &'static str {
         match self {
             Self::AskTake => "request {a} asks for {b} IDs, to be answered by {c}",
             Self::AskBatch => "request {a} asks {b} times for one ID, to be answered by {c}",
@@ -115,23 +135,19 @@ impl What {
     }
 }
 
-/// One line: when, about which sequence, what, and up to three numbers.
+/// One line: when, where, what, and up to three numbers.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Line {
+pub(super) struct Line<W> {
     at: u64,
-    what: What,
-    sequence: usize,
+    what: W,
+    place: usize,
     numbers: [u64; 3],
 }
 
-impl fmt::Display for Line {
+impl<W: Words> fmt::Display for Line<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:>10} us  ", self.at)?;
-        if self.sequence == NO_SEQUENCE {
-            write!(f, "--  ")?;
-        } else {
-            write!(f, "s{}  ", self.sequence)?;
-        }
+        W::write_place(self.place, f)?;
         let mut rest = self.what.text();
         while let Some((before, after)) = rest.split_once('{') {
             let (letter, after) = after.split_once('}').expect("every brace is closed");
@@ -145,13 +161,13 @@ impl fmt::Display for Line {
 
 /// The lines of one world.
 #[derive(Debug)]
-pub(super) struct Trace {
+pub(super) struct Trace<W> {
     hash: u64,
-    last: VecDeque<Line>,
+    last: VecDeque<Line<W>>,
     text: Option<String>,
 }
 
-impl Trace {
+impl<W: Words> Trace<W> {
     pub(super) fn new(keep_text: bool) -> Self {
         Self {
             hash: 0,
@@ -160,9 +176,9 @@ impl Trace {
         }
     }
 
-    pub(super) fn line(&mut self, at: u64, sequence: usize, what: What, numbers: [u64; 3]) {
-        let line = Line { at, what, sequence, numbers };
-        for word in [at, what as u64 | (sequence as u64) << 8].into_iter().chain(numbers) {
+    pub(super) fn line(&mut self, at: u64, place: usize, what: W, numbers: [u64; 3]) {
+        let line = Line { at, what, place, numbers };
+        for word in [at, what.number() | (place as u64) << 8].into_iter().chain(numbers) {
             // The step of FxHash: one rotation and one multiplication.
             self.hash = (self.hash.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
         }
@@ -175,13 +191,18 @@ impl Trace {
         self.last.push_back(line);
     }
 
-    pub(super) const fn hash(&self) -> u64 {
+    pub(super) fn hash(&self) -> u64 {
         self.hash
+    }
+
+    /// Takes all lines out.
+    pub(super) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::new(false))
     }
 
     /// The last lines, as text.
     pub(super) fn story(&self) -> Vec<String> {
-        self.last.iter().map(Line::to_string).collect()
+        self.last.iter().map(ToString::to_string).collect()
     }
 
     pub(super) fn into_text(self) -> Option<String> {

@@ -6,7 +6,7 @@ use ticketd_core::block::Block;
 
 /// Disjoint intervals, adjacent ones joined.
 #[derive(Debug, Default)]
-pub(super) struct Intervals {
+pub(in crate::explore) struct Intervals {
     /// From the start of an interval to its end.
     ends: BTreeMap<u64, u64>,
 }
@@ -16,7 +16,7 @@ impl Intervals {
     ///
     /// # Errors
     /// An interval that shares an ID with it; nothing is added then.
-    pub(super) fn add(&mut self, block: Block) -> Result<(), (u64, u64)> {
+    pub(in crate::explore) fn add(&mut self, block: Block) -> Result<(), (u64, u64)> {
         let (mut start, mut end) = (block.start(), block.end());
         if let Some((&before, &before_end)) = self.ends.range(..end).next_back() {
             if before_end > start {
@@ -33,8 +33,14 @@ impl Intervals {
         Ok(())
     }
 
+    /// Whether any ID of `block` is among them.
+    pub(in crate::explore) fn touches(&self, block: Block) -> bool {
+        let before = self.ends.range(..block.end()).next_back();
+        before.is_some_and(|(_, &end)| end > block.start())
+    }
+
     /// Removes all IDs from `from` on.
-    pub(super) fn cut(&mut self, from: u64) {
+    pub(in crate::explore) fn cut(&mut self, from: u64) {
         self.ends.split_off(&from);
         if let Some(mut last) = self.ends.last_entry() {
             let end = last.get_mut();
@@ -43,7 +49,7 @@ impl Intervals {
     }
 
     /// Whether all IDs of `block` are in one interval.
-    pub(super) fn contains(&self, block: Block) -> bool {
+    pub(in crate::explore) fn contains(&self, block: Block) -> bool {
         let before = self.ends.range(..=block.start()).next_back();
         before.is_some_and(|(_, &end)| end >= block.end())
     }

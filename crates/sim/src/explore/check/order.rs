@@ -14,17 +14,17 @@ pub(in crate::explore) struct Known {
 
 impl Known {
     /// A client is answered `block`.
-    pub(super) fn ids(&mut self, block: Block) {
+    pub(in crate::explore) fn ids(&mut self, block: Block) {
         self.answered = self.answered.max(block.last());
     }
 
     /// A client is told that its raise is done.
-    pub(super) fn done(&mut self, floor: u64) {
+    pub(in crate::explore) fn done(&mut self, floor: u64) {
         self.raised = self.raised.max(floor);
     }
 
     /// A request that was made when this was known is issued `block`.
-    pub(super) fn order(self, block: Block) -> Result<(), String> {
+    pub(in crate::explore) fn order(self, block: Block) -> Result<(), String> {
         if block.start() <= self.answered {
             return Err(format!(
                 "{block} is issued, but before it was asked for {} had been answered",
@@ -35,7 +35,7 @@ impl Known {
     }
 
     /// The same for raises.
-    pub(super) fn floor(self, block: Block) -> Result<(), String> {
+    pub(in crate::explore) fn floor(self, block: Block) -> Result<(), String> {
         if block.start() < self.raised {
             return Err(format!(
                 "{block} is issued, but before it was asked for a raise to {} had been \

@@ -6,12 +6,12 @@ use super::intervals::Intervals;
 
 /// All IDs of one sequence that were ever issued.
 #[derive(Debug, Default)]
-pub(super) struct Unique {
+pub(in crate::explore) struct Unique {
     issued: Intervals,
 }
 
 impl Unique {
-    pub(super) fn issue(&mut self, block: Block) -> Result<(), String> {
+    pub(in crate::explore) fn issue(&mut self, block: Block) -> Result<(), String> {
         self.issued.add(block).map_err(|(start, end)| {
             format!("{block} is issued, but IDs of [{start}, {end}) were issued before")
         })
