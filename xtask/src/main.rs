@@ -2,6 +2,7 @@
 
 mod bench;
 mod ci;
+mod engines;
 mod needs;
 mod tidy;
 
@@ -15,6 +16,8 @@ Chores of the ticketd workspace
   cargo xtask tidy     the rules of the house that no compiler checks
   cargo xtask bench    throughput beside redis-server, as ratios within one run
                        (--rounds N, --requests N)
+  cargo xtask engines up|down [NAME...]
+                       starts etcd and so on under target/engines, and stops them
 ";
 
 fn main() -> ExitCode {
@@ -24,6 +27,8 @@ fn main() -> ExitCode {
         ["ci"] => ci::run(&root()),
         ["tidy"] => tidy::run(&root()),
         ["bench", options @ ..] => bench::run(&root(), options),
+        ["engines", "up", names @ ..] => engines::up(&root(), names),
+        ["engines", "down", names @ ..] => engines::down(&root(), names),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             Ok(())

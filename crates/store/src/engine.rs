@@ -5,6 +5,7 @@
 //! the contract as tests.
 
 pub mod conformance;
+pub mod etcd;
 mod memory;
 
 use std::fmt;
@@ -15,10 +16,11 @@ use ticketd_core::failure::FailureKind;
 use crate::contract::Answer;
 use crate::error::StoreError;
 
+pub use etcd::{Etcd, EtcdUrl};
 pub use memory::MemoryEngine;
 
 /// What the URLs of engines start with, before `://`.
-pub const SCHEMES: [&str; 0] = [];
+pub const SCHEMES: [&str; 1] = ["etcd"];
 
 /// Opens the engine at `url`.
 ///
@@ -27,8 +29,13 @@ pub const SCHEMES: [&str; 0] = [];
 /// `Unavailable` if nobody answers there.
 pub async fn open(url: &str) -> Result<Arc<dyn Engine>, StoreError> {
     let scheme = url.split_once(':').map_or(url, |(scheme, _)| scheme);
-    let message = format!("there is no such engine; not {scheme}");
-    Err(StoreError::new(FailureKind::Invalid, message))
+    match scheme {
+        "etcd" => Ok(Arc::new(Etcd::open(&url.parse()?).await?)),
+        other => {
+            let message = format!("there is no such engine; not {other}");
+            Err(StoreError::new(FailureKind::Invalid, message))
+        }
+    }
 }
 
 /// The longest key in bytes: a name of 128 and what goes around it.
@@ -51,12 +58,13 @@ impl Key {
     /// If it is none. Keys are made of names that were checked before.
     pub fn new(text: impl Into<String>) -> Self {
         let text = text.into();
-        let good = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-/#".contains(&byte);
-        assert!(
-            (1..=KEY_LEN_MAX).contains(&text.len()) && text.bytes().all(good),
-            "a key is made of a checked name"
-        );
+        assert!(is_key(&text), "a key is made of a checked name");
         Self(text)
+    }
+
+    /// The key `text`, as an engine has it: `None` if it is none.
+    pub(crate) fn checked(text: &str) -> Option<Self> {
+        is_key(text).then(|| Self(text.to_owned()))
     }
 
     /// Its text.
@@ -69,6 +77,16 @@ impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+fn is_key(text: &str) -> bool {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-/#".contains(&byte);
+    (1..=KEY_LEN_MAX).contains(&text.len()) && text.bytes().all(good)
+}
+
+/// Whether `text` can be a value.
+pub(crate) fn is_value(text: &str) -> bool {
+    text.len() <= VALUE_LEN_MAX && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
 }
 
 /// Tells the states of one key apart: 0 if there is no value, otherwise positive, another one after
@@ -203,8 +221,5 @@ pub fn assert_well_formed(change: &Change) {
     let mut keys: Vec<&Key> = changed.collect();
     keys.sort_unstable();
     assert!(keys.windows(2).all(|pair| pair[0] != pair[1]), "a key is changed once");
-    let readable = |value: &String| {
-        value.len() <= VALUE_LEN_MAX && value.bytes().all(|b| (b' '..=b'~').contains(&b))
-    };
-    assert!(change.put.iter().all(|(_, value)| readable(value)), "a value is a line of ASCII");
+    assert!(change.put.iter().all(|(_, value)| is_value(value)), "a value is a line of ASCII");
 }
