@@ -1,7 +1,7 @@
 //! etcd as an engine: every value under a key of its own, every change one transaction.
 //!
 //! The version of a value is etcd's `mod_revision`; the state of the whole cluster is its
-//! `revision`, which only goes forward and is watched ([`seen`]). The client is our own
+//! `revision`, which only goes forward and is watched (`seen.rs`). The client is our own
 //! (`docs/decisions/0008-own-etcd-client.md`).
 
 mod client;

@@ -139,7 +139,7 @@ async fn a_full_etcd_says_so_and_still_reads() {
     assert_failed(more, FailureKind::Unavailable, &["quota", "disarm"]);
     assert_eq!(engine.read(&[key]).await.unwrap()[0].as_ref().unwrap().version, found);
     let lines = engine.vet().await.unwrap();
-    assert!(lines.iter().any(|line| line.contains("quota")), "{lines:?}");
+    assert_eq!(lines.iter().filter(|line| line.contains("quota")).count(), 1, "{lines:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

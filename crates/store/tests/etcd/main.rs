@@ -4,6 +4,7 @@
 
 mod edges;
 mod faults;
+mod proxy;
 mod tls;
 
 use std::hash::{BuildHasher, Hasher, RandomState};

@@ -48,7 +48,8 @@ impl Client {
     /// `Invalid` if a file of TLS cannot be used.
     pub fn new(url: &EtcdUrl) -> Result<Self, StoreError> {
         let tls = url.tls.as_ref().map(super::member::tls_config).transpose()?;
-        let members = url.members.iter().map(|place| Member::new(place, tls.as_ref()));
+        let patience = share(url.timeout, url.members.len());
+        let members = url.members.iter().map(|place| Member::new(place, tls.as_ref(), patience));
         Ok(Self {
             members: members.collect::<Result<_, _>>()?,
             session: Session::new(url.credentials.clone()),
@@ -122,7 +123,7 @@ impl Client {
         effect: Effect,
         deadline: Instant,
     ) -> Result<C::Answer, Fault> {
-        let early = sleep(self.share()).deadline().min(deadline);
+        let early = sleep(share(self.timeout, self.members.len())).deadline().min(deadline);
         let bound = if effect == Effect::Change { deadline } else { early };
         let channel = member.channel(early).await?;
         let token = self.token(member, &channel, early).await?;
@@ -155,18 +156,18 @@ impl Client {
         if effect == Effect::None { members.max(2) } else { members }
     }
 
-    /// How long one member may be waited for, while there are others and nothing has been sent that
-    /// must not be sent again: two get their turn.
-    fn share(&self) -> Duration {
-        if self.members.len() > 1 { self.timeout / 2 } else { self.timeout }
-    }
-
     /// The next call begins with another member than `at`.
     fn pass_over(&self, at: usize) {
         let next = (at + 1) % self.members.len();
         // If another call has chosen another one already, that is as good.
         let _chosen = self.first.compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed);
     }
+}
+
+/// How long one of `members` may be waited for, while there are others and nothing has been sent that
+/// must not be sent again: two get their turn.
+fn share(timeout: Duration, members: usize) -> Duration {
+    if members > 1 { timeout / 2 } else { timeout }
 }
 
 /// A member that is being asked. If the caller gives up before the answer, the member is passed

@@ -38,11 +38,15 @@ pub struct Member {
 }
 
 impl Member {
-    /// The member at `place`.
+    /// The member at `place`, to which one connects within `patience`.
     ///
     /// # Errors
     /// `Invalid` if a certificate or key is none.
-    pub fn new(place: &str, tls: Option<&ClientTlsConfig>) -> Result<Self, StoreError> {
+    pub fn new(
+        place: &str,
+        tls: Option<&ClientTlsConfig>,
+        patience: Duration,
+    ) -> Result<Self, StoreError> {
         let scheme = if tls.is_some() { "https" } else { "http" };
         let unusable =
             |e| StoreError::because(FailureKind::Invalid, "see ca, cert, key of the etcd URL", e);
@@ -53,7 +57,9 @@ impl Member {
             let tls = tls.clone().domain_name(host.trim_matches(['[', ']']));
             endpoint = endpoint.tls_config(tls).map_err(unusable)?;
         }
-        let endpoint = endpoint.tcp_nodelay(true).tcp_keepalive(Some(TCP_KEEPALIVE));
+        // A connection that broke is made anew within a call, which then has sent nothing either.
+        let endpoint = endpoint.connect_timeout(patience).tcp_nodelay(true);
+        let endpoint = endpoint.tcp_keepalive(Some(TCP_KEEPALIVE));
         Ok(Self { place: place.to_owned(), endpoint, channel: Mutex::new(None) })
     }
 

@@ -6,6 +6,7 @@ use ticketd_core::failure::FailureKind;
 
 use super::Etcd;
 use super::client::Effect;
+use super::fault::{Fault, Next};
 use super::wire::{
     AlarmRequest, AlarmType, Compare, MemberListRequest, PutRequest, RangeRequest, Request,
     StatusRequest, StatusResponse, TxnRequest,
@@ -27,7 +28,7 @@ pub async fn vet(etcd: &Etcd) -> Result<Vec<String>, StoreError> {
     let mut lines = Vec::new();
     lines.extend(of_each_member(etcd).await?);
     lines.extend(of_alarms(etcd).await?);
-    lines.extend(of_membership(etcd).await?);
+    lines.extend(of_membership(etcd).await);
     lines.extend(may_write(etcd).await?);
     lines.extend(of_history(etcd).await?);
     lines.extend(of_passwords(etcd));
@@ -69,7 +70,10 @@ fn version(text: &str) -> Option<(u32, u32, u32)> {
 }
 
 async fn of_alarms(etcd: &Etcd) -> Result<Option<String>, StoreError> {
-    let alarms = etcd.client.call(&AlarmRequest {}, Effect::None).await?.alarms;
+    let alarms = match etcd.client.call(&AlarmRequest {}, Effect::None).await {
+        Ok(answer) => answer.alarms,
+        Err(fault) => return Ok(Some(untold("alarms", fault))),
+    };
     let is_on = |alarm: AlarmType| alarms.iter().any(|member| member.alarm == i32::from(alarm));
     if is_on(AlarmType::Corrupt) {
         let message = "members of etcd contradict each other: a person must look";
@@ -79,17 +83,28 @@ async fn of_alarms(etcd: &Etcd) -> Result<Option<String>, StoreError> {
     Ok(is_on(AlarmType::NoSpace).then(|| line.to_owned()))
 }
 
-async fn of_membership(etcd: &Etcd) -> Result<Option<String>, StoreError> {
-    let members = etcd.client.call(&MemberListRequest {}, Effect::None).await?.members;
+async fn of_membership(etcd: &Etcd) -> Option<String> {
+    let members = match etcd.client.call(&MemberListRequest {}, Effect::None).await {
+        Ok(answer) => answer.members,
+        Err(fault) => return Some(untold("members", fault)),
+    };
     let voting = members.iter().filter(|member| !member.is_learner).count();
-    Ok(match voting {
+    match voting {
         1 => Some("etcd has one member, whose loss stops ticketd: use three".to_owned()),
         2 => Some("etcd has two members, and the loss of either stops it: use three".to_owned()),
         _ if etcd.client.members().len() == 1 => Some(format!(
             "the URL names one member, whose loss stops ticketd: name all {voting} of etcd"
         )),
         _ => None,
-    })
+    }
+}
+
+/// Later versions of etcd tell some of this only to some users.
+fn untold(what: &str, fault: Fault) -> String {
+    match fault.error.kind {
+        FailureKind::Invalid => format!("etcd shows this user no {what}: look at them yourself"),
+        _ => format!("etcd does not tell of its {what}: {}", fault.error.to_failure().message),
+    }
 }
 
 /// Asks to write under a condition that never holds: etcd looks at the permission first.
@@ -105,6 +120,8 @@ async fn may_write(etcd: &Etcd) -> Result<Option<String>, StoreError> {
             Err(super::contradicts("a condition holds that cannot"))
         }
         Ok(_) => Ok(None),
+        // The alarms have told.
+        Err(fault) if fault.next == Next::ToLook => Ok(None),
         Err(fault) if matches!(fault.error.kind, FailureKind::Invalid | FailureKind::Corrupt) => {
             Err(fault.error)
         }
