@@ -10,13 +10,14 @@ struct Need {
     package: &'static str,
 }
 
-const NEEDS: [Need; 6] = [
+const NEEDS: [Need; 7] = [
     Need { check: &["redis-server", "--version"], package: "redis-server" },
     Need { check: &["redis-benchmark", "--version"], package: "redis-tools" },
     Need { check: &["curl", "--version"], package: "curl" },
     Need { check: &["/usr/bin/python3", "-c", "import redis"], package: "python3-redis" },
     Need { check: &["etcd", "--version"], package: "etcd-server" },
     Need { check: &["etcdctl", "version"], package: "etcd-client" },
+    Need { check: &["faketime", "--version"], package: "faketime" },
 ];
 
 /// Makes sure that all programs are there, installing what is missing if this is root on Debian.
