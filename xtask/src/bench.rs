@@ -1,5 +1,7 @@
-//! Throughput beside redis-server without persistence: same machine, same client, in turn, so that
+//! Throughput of tickets beside redis-server without persistence: same machine, same client, in turn, so that
 //! the ratio holds when the machine's speed drifts.
+
+mod snowflake;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -45,15 +47,35 @@ struct Sample {
 
 /// Measures and prints a table.
 pub fn run(root: &Path, options: &[&str]) -> Result<()> {
-    let options = parse(options)?;
-    needs::provide()?;
+    match options {
+        ["snowflake"] => snowflake::run(build(root)?, 10),
+        ["snowflake", "--seconds", n] => {
+            let seconds = n.parse().ok().filter(|n| (1..=3600).contains(n));
+            snowflake::run(
+                build(root)?,
+                seconds.context("--seconds takes a number from 1 to 3600")?,
+            )
+        }
+        _ => tickets(root, options),
+    }
+}
+
+/// Makes sure that the release build is there.
+fn build(root: &Path) -> Result<&Path> {
     let build = ["build", "--release", "--quiet"];
     let built = Command::new(env!("CARGO")).args(build).current_dir(root).status()?;
     if !built.success() {
         bail!("the release build failed");
     }
+    Ok(root)
+}
+
+fn tickets(root: &Path, options: &[&str]) -> Result<()> {
+    let options = parse(options)?;
+    needs::provide()?;
+    build(root)?;
     let scratch = tempfile::tempdir().context("no temporary directory could be made")?;
-    let ticketd = start_ticketd(root, scratch.path())?;
+    let ticketd = start_ticketd(root, scratch.path(), &[])?;
     let redis = start_redis(scratch.path())?;
     println!(
         "redis-benchmark INCR of one key, {} rounds each in turn; medians\n\n\
@@ -101,10 +123,11 @@ fn parse(options: &[&str]) -> Result<Options> {
     Ok(parsed)
 }
 
-fn start_ticketd(root: &Path, scratch: &Path) -> Result<Peer> {
+fn start_ticketd(root: &Path, scratch: &Path, more: &[&str]) -> Result<Peer> {
     let mut child = Command::new(root.join("target/release/ticketd"))
         .args(["serve", "--resp", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data-dir"])
         .arg(scratch.join("ticketd"))
+        .args(more)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()

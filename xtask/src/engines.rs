@@ -2,6 +2,8 @@
 //! `target/engines`, on free loopback ports, until they are stopped by their process ids.
 
 mod etcd;
+mod mariadb;
+mod postgres;
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +23,11 @@ pub struct Up {
     exports: Vec<(&'static str, String)>,
 }
 
-const ENGINES: [Engine; 1] = [Engine { name: "etcd", up: etcd::up }];
+const ENGINES: [Engine; 3] = [
+    Engine { name: "etcd", up: etcd::up },
+    Engine { name: "postgres", up: postgres::up },
+    Engine { name: "mariadb", up: mariadb::up },
+];
 
 /// Starts the engines of these names, or all, and prints what to put in the environment.
 pub fn up(root: &Path, names: &[&str]) -> Result<()> {

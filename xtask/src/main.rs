@@ -18,10 +18,13 @@ Chores of the ticketd workspace
   cargo xtask bench    throughput beside redis-server, as ratios within one run
                        (--rounds N, --requests N)
   cargo xtask chaos    attacks servers that share an engine, and checks every answer
-                       (--engine etcd, --seconds N, --seed S, --servers N, --lease SECONDS,
+                       (--engine etcd|postgres|mariadb, --seconds N, --seed S, --servers N, --lease SECONDS,
                        --ticketd PROGRAM)
   cargo xtask engines up|down [NAME...]
                        starts etcd and so on under target/engines, and stops them
+  cargo xtask bench snowflake
+                       snowflake IDs over RESP beside the cap of their layout
+                       (--seconds N)
 ";
 
 fn main() -> ExitCode {

@@ -10,7 +10,7 @@ struct Need {
     package: &'static str,
 }
 
-const NEEDS: [Need; 7] = [
+const NEEDS: [Need; 9] = [
     Need { check: &["redis-server", "--version"], package: "redis-server" },
     Need { check: &["redis-benchmark", "--version"], package: "redis-tools" },
     Need { check: &["curl", "--version"], package: "curl" },
@@ -18,6 +18,9 @@ const NEEDS: [Need; 7] = [
     Need { check: &["etcd", "--version"], package: "etcd-server" },
     Need { check: &["etcdctl", "version"], package: "etcd-client" },
     Need { check: &["faketime", "--version"], package: "faketime" },
+    // Its servers are where no PATH looks, in a folder for each release.
+    Need { check: &["sh", "-c", "ls /usr/lib/postgresql/*/bin/postgres"], package: "postgresql" },
+    Need { check: &["/usr/sbin/mariadbd", "--version"], package: "mariadb-server" },
 ];
 
 /// Makes sure that all programs are there, installing what is missing if this is root on Debian.

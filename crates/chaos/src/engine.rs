@@ -1,11 +1,13 @@
 //! The engines that the servers share, as the bench attacks them.
 
 mod etcd;
+mod mariadb;
+mod postgres;
 
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use ticketd_engines::{Between, Process};
+use ticketd_engines::Between;
 
 use crate::net::Net;
 
@@ -17,46 +19,103 @@ pub trait Engine {
     /// The same without them.
     fn direct_url(&self) -> String;
 
-    /// Its members.
-    fn members(&mut self) -> &mut [Process];
+    /// What can be done to it.
+    fn shape(&self) -> Shape;
 
-    /// Waits until the member `n` serves again, which was started anew or goes on.
+    /// The process id of the member `n`.
+    fn pid(&self, n: usize) -> u32;
+
+    /// Kills the member `n`, as a loss of its machine would.
+    ///
+    /// # Errors
+    /// If that fails.
+    fn kill(&mut self, n: usize) -> Result<()>;
+
+    /// Starts it again.
+    ///
+    /// # Errors
+    /// If that fails.
+    fn start_again(&mut self, n: usize) -> Result<()>;
+
+    /// Freezes the member `n`.
+    ///
+    /// # Errors
+    /// If that fails.
+    fn pause(&mut self, n: usize) -> Result<()>;
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// If that fails.
+    fn resume(&mut self, n: usize) -> Result<()>;
+
+    /// Waits until the member `n` serves.
     ///
     /// # Errors
     /// If it does not.
     fn wait_until_serving(&mut self, n: usize) -> Result<()>;
 
     /// Which member leads now, if that can be seen.
-    fn leader(&mut self) -> Option<usize>;
+    fn leader(&self) -> Option<usize>;
+
+    /// Kills the one that leads and lets another take its place.
+    ///
+    /// # Errors
+    /// If that fails.
+    fn fail_over(&mut self) -> Result<()> {
+        bail!("this engine does that by itself");
+    }
+
+    /// Makes the one that led before a follower of the one that leads now.
+    ///
+    /// # Errors
+    /// If that fails.
+    fn follow_again(&mut self) -> Result<()> {
+        Ok(())
+    }
 }
 
+/// What an engine consists of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// How many members it has.
+    pub members: usize,
+    /// It serves although one of them is lost, and they choose by themselves who leads.
+    pub votes: bool,
+    /// Somebody else has to say when another member is to lead.
+    pub fails_over: bool,
+}
+
+const ETCD: &str = "etcd";
+const POSTGRES: &str = "postgres";
+const MARIADB: &str = "mariadb";
+
 /// The engines that there are.
-pub const NAMES: [&str; 1] = ["etcd"];
+pub const NAMES: [&str; 3] = [ETCD, POSTGRES, MARIADB];
 
 /// Whether the programs of the engine `name` are here.
 pub fn is_installed(name: &str) -> bool {
-    name == "etcd" && ticketd_engines::etcd::installed().is_some()
-}
-
-/// How many members the engine `name` has.
-///
-/// # Errors
-/// If there is no such engine.
-pub fn member_count(name: &str) -> Result<usize> {
     match name {
-        "etcd" => Ok(etcd::MEMBERS),
-        _ => bail!("unknown engine: {name}; there are {}", NAMES.join(", ")),
+        ETCD => ticketd_engines::etcd::installed().is_some(),
+        POSTGRES => ticketd_engines::postgres::installed().is_some(),
+        MARIADB => ticketd_engines::mariadb::installed().is_some(),
+        _ => false,
     }
 }
+
+/// The most members that an engine has.
+pub const MEMBERS_MAX: usize = 3;
 
 /// Starts the engine `name`, whose members are nodes of `net` from `first_node` on.
 ///
 /// # Errors
-/// If it does not serve.
+/// If there is no such engine, or it does not serve.
 pub fn start(name: &str, net: &Arc<Net>, first_node: usize) -> Result<Box<dyn Engine>> {
     let street = Street { net: Arc::clone(net), first_node };
     match name {
-        "etcd" => Ok(Box::new(etcd::Etcd::start(&street)?)),
+        ETCD => Ok(Box::new(etcd::Etcd::start(&street)?)),
+        POSTGRES => Ok(Box::new(postgres::Postgres::start(&street)?)),
+        MARIADB => Ok(Box::new(mariadb::Mariadb::start(&street)?)),
         _ => bail!("unknown engine: {name}; there are {}", NAMES.join(", ")),
     }
 }
@@ -65,6 +124,16 @@ pub fn start(name: &str, net: &Arc<Net>, first_node: usize) -> Result<Box<dyn En
 struct Street {
     net: Arc<Net>,
     first_node: usize,
+}
+
+impl Street {
+    /// The URL `direct` with a gate before each of `ports`, which are those of the members.
+    fn url(&self, direct: &str, ports: &[u16]) -> Result<String> {
+        let place = |port: u16| format!("127.0.0.1:{port}");
+        ports.iter().enumerate().try_fold(direct.to_owned(), |url, (n, port)| {
+            Ok(url.replace(&place(*port), &place(self.gate(n, *port)?)))
+        })
+    }
 }
 
 impl Between for Street {

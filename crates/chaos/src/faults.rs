@@ -1,12 +1,13 @@
 //! The faults, and how they are undone.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Shape};
 use crate::net::{Flow, Net};
 use crate::random::Random;
 use crate::servers::{Server, owner};
@@ -32,6 +33,8 @@ pub enum Kind {
     KillLeader,
     /// SIGSTOP of a member of the engine, then SIGCONT.
     PauseMember,
+    /// The member that leads is killed for good, and another takes its place.
+    FailOver,
     /// All members of the engine are killed, or paused.
     EngineAway,
     /// A server and the engine no longer reach each other.
@@ -52,7 +55,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::KillServer,
         Self::KillOwner,
         Self::PauseServer,
@@ -62,6 +65,7 @@ impl Kind {
         Self::KillMember,
         Self::KillLeader,
         Self::PauseMember,
+        Self::FailOver,
         Self::EngineAway,
         Self::CutFromEngine,
         Self::CutFromEngineOneWay,
@@ -84,6 +88,7 @@ impl Kind {
             Self::KillMember => "member killed",
             Self::KillLeader => "leader killed",
             Self::PauseMember => "member paused",
+            Self::FailOver => "engine failed over",
             Self::EngineAway => "engine away",
             Self::CutFromEngine => "cut from engine",
             Self::CutFromEngineOneWay => "cut from engine, one way",
@@ -95,10 +100,12 @@ impl Kind {
         }
     }
 
-    /// Whether it makes sense with an engine of so many members.
-    pub fn fits(self, members: usize) -> bool {
+    /// Whether it makes sense with an engine of this shape.
+    pub fn fits(self, engine: Shape) -> bool {
         match self {
-            Self::KillLeader | Self::CutMember | Self::Split => members > 1,
+            Self::KillLeader => engine.members > 1,
+            Self::CutMember | Self::Split => engine.votes,
+            Self::FailOver => engine.fails_over,
             Self::SetClock => crate::servers::can_set_clocks(),
             _ => true,
         }
@@ -149,6 +156,7 @@ enum Undo {
     Nothing,
     Start(Vec<usize>),
     Resume(Vec<usize>),
+    FollowAgain,
     Connect { links: Vec<(usize, usize)>, breaks: bool },
     SetClockRight(usize),
 }
@@ -186,6 +194,7 @@ impl Field {
                 let leader = self.leader_node().filter(|leader| !self.down.contains(leader));
                 leader.map(|leader| self.attack_members(kind, vec![leader], random)).transpose()
             }
+            Kind::FailOver => self.fail_over(),
             Kind::EngineAway => {
                 let members = self.member_nodes().filter(|member| !self.down.contains(member));
                 let members: Vec<usize> = members.collect();
@@ -216,8 +225,15 @@ impl Field {
             Undo::Resume(nodes) => {
                 for node in nodes {
                     self.down.remove(node);
-                    self.process(*node).resume()?;
+                    match node.checked_sub(self.servers.len()) {
+                        None => self.servers[*node].process.resume()?,
+                        Some(member) => self.engine.resume(member)?,
+                    }
                 }
+            }
+            Undo::FollowAgain => {
+                self.engine.follow_again()?;
+                self.member_nodes().for_each(|node| self.know(node));
             }
             Undo::Connect { links, breaks } => {
                 for (from, to) in links {
@@ -237,7 +253,7 @@ impl Field {
     /// # Errors
     /// If somebody does not become so.
     pub fn wait_until_well(&mut self) -> Result<()> {
-        for member in 0..self.engine.members().len() {
+        for member in 0..self.engine.shape().members {
             self.engine.wait_until_serving(member)?;
         }
         self.servers.iter_mut().try_for_each(Server::wait_until_ready)
@@ -247,28 +263,23 @@ impl Field {
         self.servers.len() + member
     }
 
-    fn member_nodes(&mut self) -> impl Iterator<Item = usize> + use<> {
+    fn member_nodes(&self) -> Range<usize> {
         let first = self.servers.len();
-        first..first + self.engine.members().len()
+        first..first + self.engine.shape().members
     }
 
-    fn process(&mut self, node: usize) -> &mut ticketd_engines::Process {
-        let servers = self.servers.len();
-        match node.checked_sub(servers) {
-            None => &mut self.servers[node].process,
-            Some(member) => &mut self.engine.members()[member],
-        }
+    /// Tells the network which process a member is now.
+    fn know(&self, node: usize) {
+        self.net.is(node, self.engine.pid(node - self.servers.len()));
     }
 
     fn start_again(&mut self, node: usize) -> Result<()> {
         self.down.remove(&node);
-        if node < self.servers.len() {
+        let Some(member) = node.checked_sub(self.servers.len()) else {
             return self.servers[node].start_again();
-        }
-        let process = self.process(node);
-        process.restart()?;
-        let pid = process.pid();
-        self.net.is(node, pid);
+        };
+        self.engine.start_again(member)?;
+        self.know(node);
         Ok(())
     }
 
@@ -277,7 +288,7 @@ impl Field {
         some(up.collect(), random)
     }
 
-    fn some_member(&mut self, random: &mut Random) -> Option<usize> {
+    fn some_member(&self, random: &mut Random) -> Option<usize> {
         let nodes = self.member_nodes().filter(|member| !self.down.contains(member));
         some(nodes.collect(), random)
     }
@@ -289,7 +300,7 @@ impl Field {
         (!self.down.contains(&owner)).then_some(owner)
     }
 
-    fn leader_node(&mut self) -> Option<usize> {
+    fn leader_node(&self) -> Option<usize> {
         let leader = self.engine.leader()?;
         Some(self.node_of_member(leader))
     }
@@ -337,25 +348,33 @@ impl Field {
             _ => false,
         };
         let first = self.servers.len();
-        for node in &nodes {
-            let process = self.process(*node);
-            if pauses {
-                process.pause()?
-            } else {
-                process.kill()?
-            }
-            self.down.insert(*node);
-        }
         let members: Vec<usize> = nodes.iter().map(|node| node - first).collect();
+        for member in &members {
+            if pauses { self.engine.pause(*member)? } else { self.engine.kill(*member)? }
+        }
+        self.down.extend(&nodes);
         let how = if pauses { "paused" } else { "killed" };
         let what = format!("members {members:?} of the engine {how}");
-        let hit = if kind == Kind::EngineAway { (0..first).collect() } else { Vec::new() };
+        let (shape, lost) = (self.engine.shape(), self.member_nodes());
+        let lost = lost.filter(|member| self.down.contains(member)).count();
+        let is_served = shape.votes && 2 * lost < shape.members;
+        let hit = if is_served { Vec::new() } else { (0..first).collect() };
         let undo = if pauses { Undo::Resume(nodes) } else { Undo::Start(nodes) };
         Ok(Wound { what, hit, far_ahead: None, undo })
     }
 
-    fn attack_network(&mut self, kind: Kind, random: &mut Random) -> Option<Wound> {
-        let (servers, members) = (self.servers.len(), self.engine.members().len());
+    fn fail_over(&mut self) -> Result<Option<Wound>> {
+        // It takes both of them.
+        if self.member_nodes().any(|member| self.down.contains(&member)) {
+            return Ok(None);
+        }
+        self.engine.fail_over()?;
+        let what = "the one that led was killed for good".to_owned();
+        Ok(Some(Wound { what, hit: Vec::new(), far_ahead: None, undo: Undo::FollowAgain }))
+    }
+
+    fn attack_network(&self, kind: Kind, random: &mut Random) -> Option<Wound> {
+        let (servers, members) = (self.servers.len(), self.engine.shape().members);
         let all: Vec<usize> = (0..servers + members).collect();
         let server = *random.one(&all[..servers]);
         let leader = self.leader_node().filter(|_| random.once_in(2));

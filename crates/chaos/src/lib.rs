@@ -29,6 +29,7 @@ use ticketd_engines::Place;
 use check::{Found, Revival, Violation, check, revived};
 use clients::Clients;
 use clock::{Clock, micros};
+use engine::MEMBERS_MAX;
 use faults::Field;
 use history::{Asked, Call, Promise};
 use nemesis::{Done, Fault, Nemesis};
@@ -125,9 +126,8 @@ pub fn run(options: &Options, stop: &AtomicBool, tell: &dyn Fn(&str)) -> Result<
 
 /// Starts the engine and the servers.
 fn start(options: &Options, place: &Place) -> Result<Field> {
-    let members = engine::member_count(&options.engine)?;
     // The last node is a server that only looks, at the end.
-    let net = Net::new(options.servers + members + 1);
+    let net = Net::new(options.servers + MEMBERS_MAX + 1);
     let engine = engine::start(&options.engine, &net, options.servers)?;
     let (url, lease) = (engine.url(), format!("{}ms", options.lease.as_millis()));
     let args = ["--store", &url, "--lease", &lease];
@@ -181,7 +181,7 @@ fn marks(
     field: &Field,
     sequences: &[Asked],
 ) -> Result<Vec<Option<u64>>> {
-    let node = options.servers + engine::member_count(&options.engine)?;
+    let node = options.servers + MEMBERS_MAX;
     let url = field.engine.direct_url();
     let witness = Server::start(&options.ticketd, place, &field.net, node, &["--store", &url])?;
     let mark = |sequence: &Asked| {

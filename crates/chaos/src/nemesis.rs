@@ -125,9 +125,9 @@ impl<'a> Nemesis<'a> {
 
     /// The next kind: each has its turn before any comes again.
     fn draw(&mut self) -> Kind {
-        let members = self.field.engine.members().len();
+        let engine = self.field.engine.shape();
         if self.deck.is_empty() {
-            self.deck = Kind::ALL.into_iter().filter(|kind| kind.fits(members)).collect();
+            self.deck = Kind::ALL.into_iter().filter(|kind| kind.fits(engine)).collect();
             self.random.shuffle(&mut self.deck);
         }
         self.deck.pop().expect("it was filled")

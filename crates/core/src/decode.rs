@@ -127,7 +127,8 @@ pub fn decode(
     }
     if text.len() > ID_TEXT_LEN_MAX {
         let what = alloc::format!("an ID has at most {ID_TEXT_LEN_MAX} bytes");
-        return Err(Malformed { at: ID_TEXT_LEN_MAX + 1, what });
+        let within = text.char_indices().filter(|(from, _)| *from < ID_TEXT_LEN_MAX).count();
+        return Err(Malformed { at: within + 1, what });
     }
     match format {
         Some(format) if format.form() != Form::Native => {

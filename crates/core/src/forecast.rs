@@ -1,8 +1,10 @@
-//! How fast a sequence is used, and how long it lasts at that rate.
+//! How fast a sequence is used, and how long it lasts at that rate; for snowflake, how much of the
+//! layout's time is left.
 
 use core::time::Duration;
 
-use crate::time::Instant;
+use crate::snowflake::layout::Layout;
+use crate::time::{Instant, UnixMillis};
 
 /// Observations closer together than this are merged, so that two reads in a row do not see an
 /// empty interval.
@@ -50,9 +52,49 @@ pub fn lasts(left: u64, per_second: f64) -> Option<Duration> {
     Duration::try_from_secs_f64(left as f64 / per_second).ok()
 }
 
+/// What is left of the time of a layout. It ends whether IDs are issued or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeLeft {
+    /// Ticks that have not passed.
+    pub ticks: u64,
+    /// IDs of those ticks, of all worker IDs together.
+    pub ids: u64,
+    /// How long it is.
+    pub lasts: Duration,
+    /// When it ends.
+    pub runs_out: UnixMillis,
+}
+
+impl TimeLeft {
+    /// What is left of the time of `layout` when the wall clock says `now`.
+    pub fn of(layout: &Layout, now: UnixMillis) -> Self {
+        let (runs_out, tick_ms) = (layout.runs_out(), u64::from(layout.tick_ms()));
+        let left = runs_out.since(now.max(layout.epoch()));
+        let ticks = left.div_ceil(tick_ms);
+        let per_tick = layout.workers().saturating_mul(layout.ids_per_tick());
+        let lasts = Duration::from_millis(runs_out.since(now));
+        Self { ticks, ids: ticks.saturating_mul(per_tick), lasts, runs_out }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn time_is_left_until_it_runs_out_whatever_is_issued() {
+        let layout: Layout = "time:4,worker:2,counter:3@1000/10ms".parse().unwrap();
+        let left = |now| {
+            let left = TimeLeft::of(&layout, UnixMillis(now));
+            (left.ticks, left.ids, left.lasts.as_millis())
+        };
+        assert_eq!(TimeLeft::of(&layout, UnixMillis(0)).runs_out, UnixMillis(1160));
+        assert_eq!(left(0), (16, 512, 1160));
+        assert_eq!(left(1000), (16, 512, 160));
+        assert_eq!(left(1155), (1, 32, 5));
+        assert_eq!(left(1160), (0, 0, 0));
+        assert_eq!(left(9999), (0, 0, 0));
+    }
 
     fn seconds(n: u64) -> Instant {
         Instant::from_micros(n * 1_000_000)

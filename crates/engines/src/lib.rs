@@ -5,11 +5,14 @@
 
 mod between;
 pub mod etcd;
+pub mod mariadb;
 mod place;
 mod ports;
+pub mod postgres;
 mod process;
 
 use std::path::PathBuf;
+use std::process::Output;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -63,4 +66,12 @@ pub fn wait_for(
         std::thread::sleep(LOOK_EVERY);
     }
     bail!("within {bound:?} it was not so: {what}");
+}
+
+/// What a program has printed.
+fn done(name: &str, output: Output) -> Result<String> {
+    if !output.status.success() {
+        bail!("{name} failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

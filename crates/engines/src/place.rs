@@ -69,3 +69,17 @@ impl Place {
         command
     }
 }
+
+/// Whether this process may start programs as other users.
+pub(crate) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Gives the file or folder `path` to `user`, and lets nobody else look into it.
+pub(crate) fn give_to(user: &str, path: &Path) -> Result<()> {
+    let status = Command::new("chown").arg(user).arg(path).status();
+    if !status.context("chown could not be started")?.success() {
+        anyhow::bail!("{} cannot be given to {user}", path.display());
+    }
+    Ok(())
+}

@@ -100,6 +100,12 @@ impl Process {
         kill_process(pid.context("not a process id")?, signal).context("no signal could be sent")
     }
 
+    /// What it has printed.
+    pub fn log(&self) -> String {
+        let log = std::fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
     /// The end of what it has printed.
     pub fn log_tail(&self) -> String {
         let log = std::fs::read(&self.log).unwrap_or_default();

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use ticketd_core::allocator::Observation;
 use ticketd_core::definition::{BlockLen, Definition, Kind};
-use ticketd_core::forecast;
+use ticketd_core::forecast::{self, TimeLeft};
+use ticketd_core::ids::Id;
 use ticketd_core::limits::ID_MIN;
 use ticketd_core::name::Name;
 use ticketd_core::record::Record;
+use ticketd_core::time::UnixMillis;
 
 use crate::snowflake::SnowflakeSeen;
 
@@ -22,12 +24,16 @@ pub struct Info {
     pub order: &'static str,
     /// IDs issued by this server since it opened the sequence.
     pub issued: u64,
+    /// The last ID issued by this server (or given up by a raise), if that is known.
+    pub last: Option<Id>,
     /// IDs issued per second, a mean that favours the last minute.
     pub per_second: f64,
     /// How long what is left lasts at that rate; `None` if for ever, or if nothing is used up.
     pub lasts: Option<Duration>,
     /// Of a kind whose IDs are reserved in blocks.
     pub blocks: Option<BlocksInfo>,
+    /// Of a snowflake sequence.
+    pub time: Option<TimeLeft>,
     /// Of a snowflake sequence that is open.
     pub snowflake: Option<SnowflakeSeen>,
 }
@@ -37,8 +43,6 @@ pub struct Info {
 pub struct BlocksInfo {
     /// The block length in force.
     pub block_len: BlockLen,
-    /// The last ID issued by this server (or given up by a raise), if that is known.
-    pub last: Option<u64>,
     /// The high-water mark: the first ID never yet reserved, as far as this server knows.
     pub mark: u64,
     /// IDs that can still be issued.
@@ -58,13 +62,13 @@ impl Info {
         let left = record.mark_max().saturating_sub(seen.next);
         let blocks = BlocksInfo {
             block_len: seen.block_len,
-            last: seen.last.and_then(|position| record.issued_id_of(position)),
             mark: record.id_of(seen.mark),
             left,
             open: Some(seen),
         };
         Self {
             issued: seen.tally.issued,
+            last: seen.last.and_then(|position| record.issued_id_of(position)).map(Id::Integer),
             per_second,
             lasts: forecast::lasts(left, per_second),
             blocks: Some(blocks),
@@ -72,19 +76,35 @@ impl Info {
         }
     }
 
-    /// A sequence that this server has not opened, by its record.
-    pub(crate) fn closed(name: Name, record: &Record, default: BlockLen) -> Self {
+    /// A sequence that this server has not opened, by its record, when the wall clock says `now`.
+    pub(crate) fn closed(name: Name, record: &Record, default: BlockLen, now: UnixMillis) -> Self {
         let kind = record.definition.kind;
+        if let Kind::Snowflake(chosen) = kind {
+            let time = TimeLeft::of(&chosen.layout, now);
+            return Self { lasts: Some(time.lasts), time: Some(time), ..Self::of_kind(name, kind) };
+        }
         let clean = record.unaccounted() == 0 && record.mark > ID_MIN;
         let blocks = BlocksInfo {
             block_len: record.definition.block_len.unwrap_or(default),
-            last: if clean { record.issued_id_of(record.mark - 1) } else { None },
             mark: record.id_of(record.mark),
             left: record.mark_max().saturating_sub(record.mark),
             open: None,
         };
-        let blocks = kind.name().has_blocks().then_some(blocks);
-        Self { blocks, ..Self::of(name, &record.definition) }
+        if !kind.name().has_blocks() {
+            return Self::of(name, &record.definition);
+        }
+        let last = clean.then(|| record.issued_id_of(record.mark - 1)).flatten();
+        Self {
+            last: last.map(Id::Integer),
+            blocks: Some(blocks),
+            ..Self::of(name, &record.definition)
+        }
+    }
+
+    /// IDs that can still be issued, of a kind that counts them.
+    pub fn left(&self) -> Option<u64> {
+        let of_blocks = self.blocks.as_ref().map(|blocks| blocks.left);
+        of_blocks.or(self.time.map(|time| time.ids))
     }
 
     /// A sequence of which no more is known than what it is.
@@ -99,10 +119,17 @@ impl Info {
             kind,
             order,
             issued: 0,
+            last: None,
             per_second: 0.0,
             lasts: None,
             blocks: None,
+            time: None,
             snowflake: None,
         }
     }
+}
+
+/// The bits that the ticks left would need.
+pub(crate) fn bits_left(time: TimeLeft) -> f64 {
+    (time.ticks.max(1) as f64).log2()
 }

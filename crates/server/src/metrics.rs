@@ -19,7 +19,7 @@ use ticketd_core::allocator::Burn;
 use ticketd_store::Sizes;
 
 use crate::error::ErrorKind;
-use crate::info::Info;
+use crate::info::{Info, bits_left};
 use crate::limits::METRICS_SEQUENCES_MAX;
 use crate::service::Service;
 use crate::store_times::StoreTimes;
@@ -113,7 +113,8 @@ struct Line {
     burnt: [u64; Burn::ALL.len()],
     held: u64,
     mark: u64,
-    left: u64,
+    /// IDs that can still be issued, of kinds that count them.
+    left: Option<u64>,
     per_second: f64,
     lasts_seconds: f64,
     waits: u64,
@@ -122,6 +123,10 @@ struct Line {
     has_blocks: bool,
     /// Worker IDs that are not leased, of a snowflake sequence.
     workers_left: Option<u64>,
+    /// How long those last; `None` if the sequence has none.
+    workers_last_seconds: Option<f64>,
+    /// What is left of the time of a snowflake sequence, and when it ends.
+    time: Option<(f64, u64)>,
 }
 
 impl Line {
@@ -132,12 +137,17 @@ impl Line {
             per_second: info.per_second,
             lasts_seconds: info.lasts.map_or(f64::INFINITY, |lasts| lasts.as_secs_f64()),
             has_blocks: info.blocks.is_some(),
+            left: info.left(),
             workers_left: info.snowflake.as_ref().map(|seen| seen.workers_left),
+            workers_last_seconds: info
+                .snowflake
+                .as_ref()
+                .map(|seen| seen.workers_last.map_or(f64::INFINITY, |lasts| lasts.as_secs_f64())),
+            time: info.time.map(|time| (bits_left(time), time.runs_out.0 / 1000)),
             ..Self::default()
         };
         if let Some(blocks) = &info.blocks {
             line.mark = blocks.mark;
-            line.left = blocks.left;
         }
         if let Some(seen) = info.blocks.as_ref().and_then(|blocks| blocks.open) {
             line.burnt = Burn::ALL.map(|reason| seen.tally.burnt.get(reason));
@@ -156,17 +166,22 @@ impl Line {
             burnt: std::array::from_fn(|i| self.burnt[i].saturating_add(other.burnt[i])),
             held: self.held.saturating_add(other.held),
             mark: self.mark.max(other.mark),
-            left: match (self.has_blocks, other.has_blocks) {
-                (true, true) => self.left.min(other.left),
-                (true, false) => self.left,
-                (false, _) => other.left,
-            },
+            left: self.left.into_iter().chain(other.left).min(),
             per_second: self.per_second + other.per_second,
             lasts_seconds: self.lasts_seconds.min(other.lasts_seconds),
             waits: self.waits.saturating_add(other.waits),
             retries: self.retries.saturating_add(other.retries),
             has_blocks: self.has_blocks || other.has_blocks,
             workers_left: self.workers_left.into_iter().chain(other.workers_left).min(),
+            workers_last_seconds: self
+                .workers_last_seconds
+                .into_iter()
+                .chain(other.workers_last_seconds)
+                .reduce(f64::min),
+            time: match (self.time, other.time) {
+                (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.min(b.1))),
+                (a, b) => a.or(b),
+            },
         }
     }
 }
@@ -262,7 +277,22 @@ impl Snapshot {
         )?;
         out.by_sequence(
             Form::gauge("ticketd_ids_left", "IDs that can still be issued; of (others) the fewest"),
-            with_blocks().map(|line| (line, line.left)),
+            each().filter_map(|line| Some((line, line.left?))),
+        )?;
+        out.by_sequence(
+            Form::gauge(
+                "ticketd_time_bits_left",
+                "Bits that the ticks left of a snowflake layout would need; of (others) the fewest",
+            ),
+            each().filter_map(|line| Some((line, line.time?.0))),
+        )?;
+        out.by_sequence(
+            Form::gauge(
+                "ticketd_time_runs_out_timestamp_seconds",
+                "When the time of a snowflake layout runs out, in seconds since 1970; of (others) \
+                 the first",
+            ),
+            each().filter_map(|line| Some((line, line.time?.1))),
         )?;
         out.by_sequence(
             Form::gauge(
@@ -271,6 +301,14 @@ impl Snapshot {
                  fewest",
             ),
             each().filter_map(|line| Some((line, line.workers_left?))),
+        )?;
+        out.by_sequence(
+            Form::gauge(
+                "ticketd_worker_ids_last_seconds",
+                "Seconds that the worker IDs left last if they go on being taken as they lately \
+                 were, +Inf if for ever; of (others) the shortest",
+            ),
+            each().filter_map(|line| Some((line, line.workers_last_seconds?))),
         )
     }
 
@@ -449,13 +487,7 @@ mod tests {
         use ticketd_core::definition::{BlockLen, Kind};
         Info {
             per_second: 2.0,
-            blocks: Some(BlocksInfo {
-                block_len: BlockLen::Auto,
-                last: None,
-                mark,
-                left,
-                open: None,
-            }),
+            blocks: Some(BlocksInfo { block_len: BlockLen::Auto, mark, left, open: None }),
             ..Info::of_kind(ticketd_core::name::Name::new(name).unwrap(), Kind::Ticket)
         }
     }
@@ -467,7 +499,7 @@ mod tests {
         let labels: Vec<_> = told.iter().map(|line| line.label.as_str()).collect();
         assert_eq!(labels, ["a", "b", OTHERS]);
         let others = &told[2];
-        assert_eq!((others.mark, others.left, others.per_second), (5, 60, 4.0));
+        assert_eq!((others.mark, others.left, others.per_second), (5, Some(60), 4.0));
         assert_eq!(lines(&infos, 3)[3].label, OTHERS);
         assert_eq!(lines(&infos, 4).len(), 4);
         assert_eq!(lines(&[], 4).len(), 0);

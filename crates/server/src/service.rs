@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use ticketd_core::allocator::{Config, Refusal};
 use ticketd_core::count::Count;
-use ticketd_core::definition::{BlockLen, Definition, Kind};
+use ticketd_core::definition::{BlockLen, Definition, Kind, KindName};
 use ticketd_core::ids::Ids;
 use ticketd_core::limits::{AUTO_BLOCK_LEN_MAX, AUTO_BLOCK_LEN_MIN, ID_MAX, ID_MIN};
 use ticketd_core::name::Name;
 use ticketd_core::record::Record;
 use ticketd_core::snowflake::layout::{Layout, OutOfTime};
-use ticketd_core::time::{Instant, UnixMillis};
+use ticketd_core::time::{Instant, Rfc3339, UnixMillis};
 use ticketd_store::{Sizes, Store};
 use tokio::sync::{mpsc, watch};
 
@@ -34,7 +34,7 @@ use crate::source::{Issued, Source};
 use crate::store_times::StoreTimes;
 use crate::wide::Wide;
 
-pub use decode::Hints;
+pub use decode::{Hints, text_of};
 
 /// What the user may choose about the service.
 #[derive(Debug, Clone, Copy)]
@@ -83,6 +83,15 @@ pub struct Created {
     pub is_new: bool,
     /// What it is now.
     pub info: Info,
+}
+
+/// How far a sequence was raised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Raised {
+    /// The kind of the sequence.
+    pub kind: KindName,
+    /// The smallest ID that can come next: of tickets the next one; `None` if there is none left.
+    pub next: Option<u64>,
 }
 
 /// The sequences of one server, over one store.
@@ -324,39 +333,35 @@ impl Service {
         Ok(Issued { kind: wide.kind(), ids: Ids::Wide(ids) })
     }
 
-    /// Makes sure that no ID at or below `to` is issued any more. Returns the smallest one that can
-    /// come next: of tickets `to + 1`; `None` if there is none left.
+    /// Makes sure that no ID at or below `to` is issued any more.
     ///
     /// # Errors
     /// `Conflict` if IDs above `to` are next already; otherwise as [`Service::next`].
-    pub async fn raise(
-        self: &Arc<Self>,
-        name: &Name,
-        to: u64,
-    ) -> Result<Option<u64>, ServiceError> {
+    pub async fn raise(self: &Arc<Self>, name: &Name, to: u64) -> Result<Raised, ServiceError> {
         if to > ID_MAX {
             return Err(ServiceError::invalid(format!("an ID is at most {ID_MAX}, not {to}")));
         }
         let deadline = self.deadline();
         let _no_step = self.steps.read().await;
         let (record, floor) = self.floor_above(name, to, deadline).await?;
+        let raised = |next| Raised { kind: record.definition.kind.name(), next };
         let mut asker = Asker::Client;
         loop {
             let no_answer = match self.open(name, asker)? {
                 Source::Blocks(sequence) => {
                     match raise_blocks(&sequence, &record, floor, deadline).await {
-                        Ok(raised) => return raised,
+                        Ok(next) => return next.map(raised),
                         Err(no_answer) => no_answer,
                     }
                 }
-                Source::Snowflake(source) => return source.raise(to, deadline).await,
+                Source::Snowflake(source) => return source.raise(to, deadline).await.map(raised),
                 Source::Wide(_) => {
                     let kind = record.definition.kind.name().as_str();
                     let message = format!("a {kind} sequence does not count, so nothing is raised");
                     return Err(ServiceError::invalid(message));
                 }
                 Source::Elsewhere(elsewhere) => match elsewhere.raise(to, deadline).await {
-                    Ok(next) => return Ok(next),
+                    Ok(next) => return Ok(raised(next)),
                     Err(not_there) => {
                         asker = self.follow(&elsewhere, not_there, deadline).await?;
                         continue;
@@ -398,8 +403,8 @@ impl Service {
     ///
     /// # Errors
     /// `Conflict` if it exists with another definition, with the difference in the message.
-    /// `Invalid` for a snowflake layout whose time has not begun, or runs out within ten years
-    /// unless whoever asks `insists`.
+    /// `Invalid` for a snowflake layout whose time has not begun, or, unless whoever asks `insists`,
+    /// runs out within ten years, or if the clock is decades ahead.
     pub async fn create(
         &self,
         name: &Name,
@@ -439,7 +444,7 @@ impl Service {
             return Ok(info);
         }
         match self.store.read(name).await? {
-            Some(record) => Ok(Info::closed(name.clone(), &record, self.settings.block_len)),
+            Some(record) => Ok(self.closed_info(name.clone(), &record)),
             None => Err(ServiceError::new(
                 ErrorKind::NotFound,
                 format!("there is no sequence {name}; create it first"),
@@ -450,6 +455,10 @@ impl Service {
     /// What there is to see of the sequence `name`, if it is open on this server.
     pub fn opened_info(&self, name: &Name) -> Option<Info> {
         self.info_of(&self.opened(name.as_str())?)
+    }
+
+    fn closed_info(&self, name: Name, record: &Record) -> Info {
+        Info::closed(name, record, self.settings.block_len, self.clock.wall())
     }
 
     fn info_of(&self, source: &Source) -> Option<Info> {
@@ -473,8 +482,7 @@ impl Service {
     ) -> Result<Vec<Info>, ServiceError> {
         let records = self.store.list(after, limit.min(LIST_PAGE_MAX)).await?;
         let info = |(name, record)| {
-            self.opened_info(&name)
-                .unwrap_or_else(|| Info::closed(name, &record, self.settings.block_len))
+            self.opened_info(&name).unwrap_or_else(|| self.closed_info(name, &record))
         };
         Ok(records.into_iter().map(info).collect())
     }
@@ -563,6 +571,11 @@ async fn raise_blocks(
 /// How long the time of a new layout has to last, unless the user insists: ten years.
 const LAYOUT_LASTS_MS: u64 = 10 * 31_557_600_000;
 
+/// Until when a clock is plausible of which nothing else is known, as when a sequence is made:
+/// 2056-01-01, thirty years after this was written. What is further in the future needs the word
+/// of the user, since a sequence that was made then has no ID before.
+const CLOCK_PLAUSIBLE_UNTIL: UnixMillis = UnixMillis(2_713_910_400_000);
+
 /// Whether a sequence of `layout` should be made `now`.
 fn check_time(layout: &Layout, now: UnixMillis, insists: bool) -> Result<(), ServiceError> {
     let years = |from: UnixMillis| layout.runs_out().since(from) as f64 / 31_557_600_000.0;
@@ -575,6 +588,11 @@ fn check_time(layout: &Layout, now: UnixMillis, insists: bool) -> Result<(), Ser
              epoch"
                 .to_owned()
         }
+        Ok(_) if now >= CLOCK_PLAUSIBLE_UNTIL && !insists => format!(
+            "the clock says {}, and nothing would be issued before that: set it right, or insist \
+             if it is",
+            Rfc3339(i64::try_from(now.0).unwrap_or(i64::MAX))
+        ),
         Ok(_) if layout.runs_out().since(now) < LAYOUT_LASTS_MS && !insists => format!(
             "the time of this layout runs out in {:.1} years: give time more bits, a longer tick or \
              a later epoch, or insist",

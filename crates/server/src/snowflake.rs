@@ -12,8 +12,8 @@ use std::time::Duration;
 use ticketd_core::backoff::pause_us;
 use ticketd_core::count::Count;
 use ticketd_core::definition::{Kind, KindName};
-use ticketd_core::forecast::RateMeter;
-use ticketd_core::ids::{Ids, Range};
+use ticketd_core::forecast::{self, RateMeter, TimeLeft};
+use ticketd_core::ids::{Id, Ids, Range};
 use ticketd_core::limits::ID_MIN;
 use ticketd_core::name::Name;
 use ticketd_core::snowflake::Snowflake;
@@ -64,6 +64,8 @@ pub struct SnowflakeSeen {
     pub workers: Vec<u32>,
     /// Worker IDs that nobody held when this server last leased one.
     pub workers_left: u64,
+    /// How long those last if they go on being taken as they lately were; `None` if for ever.
+    pub workers_last: Option<Duration>,
     /// How far the newest ID is ahead of the wall clock.
     pub ahead: Duration,
 }
@@ -90,6 +92,10 @@ struct State {
     /// `None` until it is opened.
     guard: Option<ClockGuard>,
     leases: Leases,
+    /// How fast worker IDs are taken; `None` until it is known how many are.
+    taking: Option<RateMeter>,
+    /// The last ID issued, or given up by a raise.
+    last: Option<u64>,
     /// For counters that start at random: where they start is no secret.
     random: u64,
     stopped: bool,
@@ -149,6 +155,8 @@ impl SnowflakeSource {
             slots: (0..slots).map(slot).collect(),
             guard: None,
             leases: Leases::default(),
+            taking: None,
+            last: None,
             random: random as u64,
             stopped: false,
         };
@@ -257,6 +265,7 @@ impl SnowflakeSource {
             match taken {
                 Ok(range) => {
                     self.issued.fetch_add(range.count, Ordering::Relaxed);
+                    state.last = Some(range.last());
                     return Ok(range);
                 }
                 Err(short) => {
@@ -345,6 +354,9 @@ impl SnowflakeSource {
         {
             let mut state = self.state();
             if let Ok(leases) = leases {
+                let now = self.clock.now();
+                let taking = state.taking.get_or_insert(RateMeter::new(now, leases.taken));
+                taking.observe(now, leases.taken);
                 state.leases = leases;
             }
             let pause = match leased {
@@ -416,6 +428,10 @@ impl SnowflakeSource {
             );
             return Err(ServiceError::new(ErrorKind::Conflict, message));
         }
+        if let Some(last) = self.state().last.filter(|last| to < *last) {
+            let message = format!("a sequence only moves forward: it has issued {last} already");
+            return Err(ServiceError::new(ErrorKind::Conflict, message));
+        }
         let next = Parts { tick: parts.tick + 1, worker: 0, counter: 0 };
         let raising = self.store.raise(&self.name, next.tick);
         self.clock.within(deadline, raising).await.ok_or_else(late)??;
@@ -426,6 +442,7 @@ impl SnowflakeSource {
         for slot in &mut state.slots {
             slot.generator.skip_to(next.tick);
         }
+        state.last = state.last.max(Some(to));
         Ok((next.tick < self.layout().ticks()).then(|| self.layout().compose(next)))
     }
 
@@ -437,19 +454,25 @@ impl SnowflakeSource {
             rate.observe(now, issued)
         };
         let wall = self.clock.wall();
-        let state = self.state();
+        let mut state = self.state();
+        let taken = state.leases.taken;
+        let workers_left = self.layout().workers().saturating_sub(taken);
+        let taking = state.taking.as_mut().map_or(0.0, |taking| taking.observe(now, taken));
         let seen = state.slots.iter().filter_map(|slot| slot.generator.observe());
         let ahead = seen.clone().map(|s| self.layout().time_of(s.tick).since(wall)).max();
         let snowflake = SnowflakeSeen {
             workers: seen.map(|s| s.worker).collect(),
-            workers_left: self.layout().workers().saturating_sub(state.leases.taken),
+            workers_left,
+            workers_last: forecast::lasts(workers_left, taking),
             ahead: Duration::from_millis(ahead.unwrap_or(0)),
         };
-        let lasts = Duration::from_millis(self.layout().runs_out().since(wall));
+        let time = TimeLeft::of(self.layout(), wall);
         Info {
             issued,
+            last: state.last.map(Id::Integer),
             per_second,
-            lasts: Some(lasts),
+            lasts: Some(time.lasts),
+            time: Some(time),
             snowflake: Some(snowflake),
             ..Info::of_kind(self.name.clone(), Kind::Snowflake(self.chosen))
         }

@@ -6,11 +6,12 @@
 //! 6.2) and a ULID is refused until the next one (as its specification demands).
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use ticketd_core::definition::{Kind, KindName};
 use ticketd_core::forecast::RateMeter;
+use ticketd_core::ids::Id;
 use ticketd_core::name::Name;
 use ticketd_core::time::{Instant, UnixMillis};
 use uuid::{ContextV7, Timestamp, Uuid};
@@ -23,16 +24,23 @@ use crate::info::Info;
 pub struct Wide {
     name: Name,
     kind: Kind,
-    generator: Mutex<Generator>,
+    made: Mutex<Made>,
     issued: AtomicU64,
     rate: Mutex<RateMeter>,
 }
 
 #[derive(Debug)]
+struct Made {
+    generator: Generator,
+    /// The last ID; 0 before the first.
+    last: u128,
+}
+
+#[derive(Debug)]
 enum Generator {
     Uuid4,
-    Uuid7 { context: ContextV7, last: u128 },
-    Ulid { generator: ulid::Generator, last: u128 },
+    Uuid7(ContextV7),
+    Ulid(ulid::Generator),
 }
 
 impl Wide {
@@ -40,14 +48,14 @@ impl Wide {
     pub(crate) fn new(name: Name, kind: Kind, now: Instant) -> Option<Self> {
         let generator = match kind {
             Kind::Uuid4 => Generator::Uuid4,
-            Kind::Uuid7 => Generator::Uuid7 { context: ContextV7::new(), last: 0 },
-            Kind::Ulid => Generator::Ulid { generator: ulid::Generator::new(), last: 0 },
+            Kind::Uuid7 => Generator::Uuid7(ContextV7::new()),
+            Kind::Ulid => Generator::Ulid(ulid::Generator::new()),
             Kind::Ticket | Kind::Stride(_) | Kind::Snowflake(_) => return None,
         };
         Some(Self {
             name,
             kind,
-            generator: Mutex::new(generator),
+            made: Mutex::new(Made { generator, last: 0 }),
             issued: AtomicU64::new(0),
             rate: Mutex::new(RateMeter::new(now, 0)),
         })
@@ -73,7 +81,14 @@ impl Wide {
         let issued = self.issued();
         let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
         let per_second = rate.observe(now, issued);
-        Info { issued, per_second, ..Info::of_kind(self.name.clone(), self.kind) }
+        let last = self.made().last;
+        let last = if self.kind == Kind::Ulid { Id::Ulid(last) } else { Id::Uuid(last) };
+        let last = (issued > 0).then_some(last);
+        Info { issued, per_second, last, ..Info::of_kind(self.name.clone(), self.kind) }
+    }
+
+    fn made(&self) -> MutexGuard<'_, Made> {
+        self.made.lock().expect("no generator has gone back")
     }
 
     /// Makes `n` IDs when the wall clock says `now`.
@@ -84,10 +99,20 @@ impl Wide {
     /// # Panics
     /// If a generator goes back: that would break what its kind promises.
     pub(crate) fn take(&self, now: UnixMillis, n: u64) -> Result<Vec<u128>, ServiceError> {
-        let mut generator = self.generator.lock().expect("no generator has gone back");
-        let ids: Result<Vec<u128>, ServiceError> = (0..n).map(|_| generator.next(now)).collect();
+        let mut made = self.made();
+        let ids: Result<Vec<u128>, ServiceError> = (0..n).map(|_| made.next(now)).collect();
         self.issued.fetch_add(ids.as_ref().map_or(0, |ids| ids.len() as u64), Ordering::Relaxed);
         ids
+    }
+}
+
+impl Made {
+    fn next(&mut self, now: UnixMillis) -> Result<u128, ServiceError> {
+        let id = self.generator.next(now)?;
+        let rises = !matches!(self.generator, Generator::Uuid4);
+        assert!(!rises || id > self.last, "128-bit IDs rise: {id:032x} after {:032x}", self.last);
+        self.last = id;
+        Ok(id)
     }
 }
 
@@ -95,24 +120,17 @@ impl Generator {
     fn next(&mut self, now: UnixMillis) -> Result<u128, ServiceError> {
         match self {
             Self::Uuid4 => Ok(Uuid::new_v4().as_u128()),
-            Self::Uuid7 { context, last } => {
+            Self::Uuid7(context) => {
                 let nanos = (now.0 % 1000) as u32 * 1_000_000;
                 let time = Timestamp::from_unix(&*context, now.0 / 1000, nanos);
-                Ok(rising(last, Uuid::new_v7(time).as_u128()))
+                Ok(Uuid::new_v7(time).as_u128())
             }
-            Self::Ulid { generator, last } => {
+            Self::Ulid(generator) => {
                 let time = SystemTime::UNIX_EPOCH + Duration::from_millis(now.0);
-                let made = generator.generate_from_datetime(time).map_err(|_| overflow())?;
-                Ok(rising(last, made.0))
+                Ok(generator.generate_from_datetime(time).map_err(|_| overflow())?.0)
             }
         }
     }
-}
-
-fn rising(last: &mut u128, id: u128) -> u128 {
-    assert!(id > *last, "128-bit IDs rise: {id:032x} came after {last:032x}");
-    *last = id;
-    id
 }
 
 fn overflow() -> ServiceError {
@@ -187,7 +205,7 @@ mod tests {
         let time = SystemTime::UNIX_EPOCH + Duration::from_millis(NOW);
         let full = generator.generate_from_datetime_with_source(time, &mut Ones).unwrap();
         assert_eq!(full.random(), (1 << 80) - 1);
-        *source.generator.lock().unwrap() = Generator::Ulid { generator, last: full.0 };
+        *source.made() = Made { generator: Generator::Ulid(generator), last: full.0 };
         let refused = source.take(UnixMillis(NOW), 1).unwrap_err();
         assert_eq!(refused.kind, ErrorKind::Unavailable);
         assert!(source.take(UnixMillis(NOW + 1), 1).unwrap()[0] > full.0);

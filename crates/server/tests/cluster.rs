@@ -159,7 +159,7 @@ async fn a_raise_reaches_the_owner_from_wherever_it_comes() {
     members[0].next("notes", 1).await.unwrap();
     for (n, member) in members.iter().enumerate() {
         let to = 1000 * (n as u64 + 1);
-        assert_eq!(member.service.raise(&named("notes"), to).await.unwrap(), Some(to + 1));
+        assert_eq!(member.service.raise(&named("notes"), to).await.unwrap().next, Some(to + 1));
         for other in &members {
             assert!(other.next("notes", 1).await.unwrap()[0] > to);
         }

@@ -12,7 +12,7 @@ use ticketd_core::block::Block;
 use ticketd_core::count::Count;
 use ticketd_core::definition::{BlockLen, Definition, Kind, KindName, Order};
 use ticketd_core::failure::FailureKind;
-use ticketd_core::ids::Ids;
+use ticketd_core::ids::{Id, Ids};
 use ticketd_core::limits::ID_MAX;
 use ticketd_core::name::Name;
 use ticketd_core::record::{HandBack, Record, Reserve};
@@ -23,7 +23,7 @@ use ticketd_core::stride::Seat;
 use ticketd_core::stride::resize::{NotTaken, Step};
 use ticketd_server::clock::Clock;
 use ticketd_server::error::ErrorKind;
-use ticketd_server::service::{Service, ServiceSettings};
+use ticketd_server::service::{Raised, Service, ServiceSettings};
 use ticketd_server::snowflake::SnowflakeSettings;
 use ticketd_store::{Answer, Memory, Sizes, Store, StoreError};
 
@@ -176,7 +176,7 @@ async fn members_of_a_stride_issue_what_no_other_does_and_go_on_after_a_restart(
                 }
             }
             let info = service.show(&name()).await.unwrap();
-            assert_eq!(info.blocks.unwrap().last, Some(last));
+            assert_eq!(info.last, Some(Id::Integer(last)));
             // A clean stop leaves no gap.
             stop(&service).await;
         }
@@ -205,7 +205,7 @@ async fn a_stride_ends_with_the_last_id_of_its_member() {
     let seat = Seat::new(3, 2).unwrap();
     service.create(&name(), of_kind(Kind::Stride(seat)), false).await.unwrap();
     let next = service.raise(&name(), ID_MAX - 7).await.unwrap();
-    assert_eq!(next, Some(ID_MAX - 5));
+    assert_eq!(next, Raised { kind: KindName::Stride, next: Some(ID_MAX - 5) });
     let refused = service.next(&name(), count(3)).await.unwrap_err();
     assert_eq!(refused.kind, ErrorKind::Exhausted);
     assert!(refused.message.ends_with("IDs left: 2"), "{}", refused.message);
@@ -213,10 +213,10 @@ async fn a_stride_ends_with_the_last_id_of_its_member() {
     for _ in 0..2 {
         let refused = service.next(&name(), Count::ONE).await.unwrap_err();
         assert_eq!(refused.kind, ErrorKind::Exhausted);
-        let blocks = service.show(&name()).await.unwrap().blocks.unwrap();
-        assert_eq!((blocks.last, blocks.left), (Some(ID_MAX - 2), 0));
+        let info = service.show(&name()).await.unwrap();
+        assert_eq!((info.last, info.left()), (Some(Id::Integer(ID_MAX - 2)), Some(0)));
     }
-    assert_eq!(service.raise(&name(), ID_MAX).await.unwrap(), None);
+    assert_eq!(service.raise(&name(), ID_MAX).await.unwrap().next, None);
 }
 
 #[tokio::test]
@@ -292,6 +292,51 @@ async fn several_workers_on_one_server_and_several_servers_never_meet() {
         }
     }
     assert_eq!(workers, HashSet::from([0, 1, 2, 3, 4, 5]));
+}
+
+#[tokio::test]
+async fn a_preferred_worker_id_is_had_if_it_is_free() {
+    let store = Arc::new(Memory::new());
+    let preferring = |worker_id| {
+        let snowflake = SnowflakeSettings { worker_id: Some(worker_id), ..Default::default() };
+        let settings = ServiceSettings { snowflake, ..Default::default() };
+        service(&store, settings, Clock::start())
+    };
+    let layout = preset::find("default").unwrap();
+    let mut had = Vec::new();
+    // The last one is beyond those that there are.
+    for (at, service) in [700, 700, 1024].map(preferring).iter().enumerate() {
+        if at == 0 {
+            service.create(&name(), snowflake("default"), false).await.unwrap();
+        }
+        had.push(layout.decompose(integers(service, 1).await[0]).unwrap().worker);
+    }
+    assert_eq!(had[0], 700);
+    assert!(had[1] < 1024 && had[1] != 700 && had[2] != had[1] && had[2] != 700, "{had:?}");
+}
+
+#[tokio::test]
+async fn how_far_ids_may_be_ahead_of_the_clock_is_chosen() {
+    for (ahead_ms, may_have) in [(0, 1), (50, 51)] {
+        let store = Arc::new(Memory::new());
+        let ahead_max = Duration::from_millis(ahead_ms);
+        let snowflake_settings = SnowflakeSettings { ahead_max, ..Default::default() };
+        let settings = ServiceSettings { snowflake: snowflake_settings, ..Default::default() };
+        let clock = Clock::start();
+        let service = service(&store, settings, clock);
+        service
+            .create(&name(), snowflake("time:41,counter:4@1704067200000/1ms"), false)
+            .await
+            .unwrap();
+        let layout: Layout = "time:41,counter:4@1704067200000/1ms".parse().unwrap();
+        // As many as two hundred ticks hold, sixteen each.
+        for _ in 0..200 {
+            for id in integers(&service, 16).await {
+                let time = layout.time_of(layout.decompose(id).unwrap().tick);
+                assert!(time.since(clock.wall()) < may_have, "{ahead_ms}: {time:?}");
+            }
+        }
+    }
 }
 
 #[tokio::test]
@@ -402,6 +447,100 @@ async fn a_window_that_runs_out_while_the_store_is_away_is_the_last_until_it_is_
         let issued = tokio::time::timeout(Duration::from_secs(20), back).await.unwrap();
         issued.ids.integers().for_each(|id| assert!(all.insert(id), "{how:?}: {id} comes twice"));
     }
+}
+
+#[tokio::test]
+async fn a_sequence_is_not_made_by_a_clock_that_is_decades_ahead_unless_the_user_insists() {
+    let store = Arc::new(Memory::new());
+    let (clock, skew) = skewed();
+    let service = service(&store, ServiceSettings::default(), clock);
+    // 2070-01-01; the layout has time until 2093.
+    skew.store(3_155_760_000_000 - clock.wall().0 as i64, Ordering::Relaxed);
+    let refused = service.create(&name(), snowflake("default"), false).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Invalid);
+    assert!(refused.message.contains("the clock says 2070-01-01T00:00:0"), "{}", refused.message);
+    assert!(service.show(&name()).await.is_err());
+    service.create(&name(), snowflake("default"), true).await.unwrap();
+    // To a sequence that is there nothing is said about it.
+    service.create(&name(), snowflake("default"), false).await.unwrap();
+    integers(&service, 1).await;
+}
+
+#[tokio::test]
+async fn what_a_snowflake_has_left_is_forecast() {
+    let store = Arc::new(Memory::new());
+    let clock = Clock::start();
+    let services: Vec<_> =
+        (0..3).map(|_| service(&store, ServiceSettings::default(), clock)).collect();
+    // 38 bits of milliseconds are 8.7 years.
+    let epoch = clock.wall().0 - (1 << 37);
+    let layout = format!("time:38,worker:2,counter:3@{epoch}/1ms");
+    services[0].create(&name(), snowflake(&layout), true).await.unwrap();
+    for opened in [false, true] {
+        if opened {
+            integers(&services[0], 1).await;
+        }
+        let info = services[0].show(&name()).await.unwrap();
+        let time = info.time.unwrap();
+        let (half, lasts) = (1 << 37, info.lasts.unwrap().as_millis() as u64);
+        assert!((half - 60_000..=half).contains(&time.ticks), "{time:?}");
+        assert_eq!((info.left(), lasts), (Some(time.ticks << 5), time.ticks));
+        assert_eq!(time.runs_out.0, epoch + (1 << 38));
+    }
+    let seen = services[0].show(&name()).await.unwrap().snowflake.unwrap();
+    assert_eq!((seen.workers_left, seen.workers_last), (3, None), "none is taken just now");
+    // Others take worker IDs, which this one notices when it leases next.
+    for other in &services[1..] {
+        integers(other, 1).await;
+    }
+    let forecast = async {
+        loop {
+            integers(&services[0], 1).await;
+            integers(&services[1], 1).await;
+            integers(&services[2], 1).await;
+            let seen = services[0].show(&name()).await.unwrap().snowflake.unwrap();
+            if let Some(lasts) = seen.workers_last {
+                break (seen.workers_left, lasts);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let (left, lasts) = tokio::time::timeout(Duration::from_secs(30), forecast).await.unwrap();
+    // Two in a few seconds: the one that is left lasts as long at least, and not for ever.
+    assert!(left == 1 && lasts < Duration::from_secs(3600), "{left} {lasts:?}");
+}
+
+#[tokio::test]
+async fn the_last_id_of_every_kind_is_shown() {
+    let stride = Kind::Stride(Seat::new(3, 2).unwrap());
+    let Kind::Snowflake(chosen) = snowflake("default").kind else { panic!("it is one") };
+    let kinds =
+        [Kind::Ticket, stride, Kind::Snowflake(chosen), Kind::Uuid4, Kind::Uuid7, Kind::Ulid];
+    for kind in kinds {
+        let store = Arc::new(Memory::new());
+        let service = service(&store, ServiceSettings::default(), Clock::start());
+        service.create(&name(), of_kind(kind), false).await.unwrap();
+        assert_eq!(service.show(&name()).await.unwrap().last, None);
+        for n in [1, 5, 5000] {
+            let issued = service.next(&name(), count(n)).await.unwrap();
+            let last = issued.ids.iter(kind.name()).last();
+            assert_eq!(service.show(&name()).await.unwrap().last, last, "{kind:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_snowflake_is_raised_and_never_lowered() {
+    let store = Arc::new(Memory::new());
+    let service = service(&store, ServiceSettings::default(), Clock::start());
+    service.create(&name(), snowflake("default"), false).await.unwrap();
+    let last = integers(&service, 3).await[2];
+    let raised = service.raise(&name(), last).await.unwrap();
+    assert_eq!(raised.kind, KindName::Snowflake);
+    assert!(integers(&service, 1).await[0] >= raised.next.unwrap());
+    let refused = service.raise(&name(), last).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Conflict);
+    assert!(refused.message.contains("only moves forward"), "{}", refused.message);
 }
 
 #[tokio::test]

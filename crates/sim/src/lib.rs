@@ -2,5 +2,6 @@
 //! nothing may fool.
 #![warn(missing_docs)]
 
+pub mod compare;
 pub mod explore;
 pub mod live;

@@ -2,10 +2,13 @@
 //! server for IDs of their tables, all at once, and every ticket is checked.
 //!
 //! The server is the one of `ticketd-server`, allocator, owner tasks and all, over a store in
-//! memory ([`Local`]); or it is a real one, by a [`Source`] for each agent. An [`Auditor`] per
-//! table checks each ticket in bounded memory. What is printed is the business of a [`Watch`].
+//! memory ([`Local`]), or one for each agent where the kind wants it ([`Issuers`]); or it is a real
+//! one, by a [`Source`] for each agent. An auditor per table checks each ID in bounded memory: an
+//! [`Auditor`] of tickets, a [`KindAuditor`] of other kinds. What is printed is the business of a
+//! [`Watch`].
 
 mod agent;
+mod audit;
 mod auditor;
 mod kinds;
 mod local;
@@ -19,17 +22,19 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
-use ticketd_core::block::Block;
 use ticketd_core::count::Count;
 use ticketd_core::definition::KindName;
-use ticketd_core::ids::Id;
+use ticketd_core::ids::{Id, Ids};
 use ticketd_core::name::Name;
 use ticketd_server::clock::Clock;
 
-use agent::{Agent, Budget, KindAgent, Shared, Supply};
+use agent::{Agent, Budget, Shared, Supply};
+use audit::Audit;
 
 pub use auditor::{Asked, Auditor, Findings};
+pub(crate) use kinds::kind_in_seat;
 pub use kinds::{Issuers, KindAuditor, Seen};
+pub(crate) use local::Dispenser;
 pub use local::Local;
 pub use spans::{Noted, Spans};
 pub use stop::Stop;
@@ -72,19 +77,19 @@ impl Plan {
     }
 }
 
-/// A connection of one agent to a ticket server.
+/// A connection of one agent to a server.
 pub trait Source: Send {
-    /// The next `count` contiguous IDs of `table`.
+    /// The next `count` IDs of `table`.
     ///
     /// # Errors
     /// Why there are none; the run ends then.
-    fn next(&mut self, table: &Name, count: Count) -> Result<Block, Box<dyn Error + Send + Sync>>;
+    fn next(&mut self, table: &Name, count: Count) -> Result<Ids, Box<dyn Error + Send + Sync>>;
 }
 
-/// Who hands the tickets out.
+/// Who hands the IDs out.
 pub enum Server {
     /// The service itself, over channels.
-    Local(Local),
+    Local(Issuers),
     /// A real one over the network: a connection for each agent, in their order.
     Remote(Vec<Box<dyn Source>>),
 }
@@ -158,7 +163,8 @@ impl Trouble {
 pub fn run(plan: &Plan, server: Server, watch: &dyn Watch, stop: &Stop) -> Summary {
     let clock = Clock::start();
     let trouble = Trouble::default();
-    let auditors: Vec<Auditor> = plan.tables.iter().map(|_| Auditor::default()).collect();
+    let audit = |_| Audit::new(plan, matches!(server, Server::Local(_)));
+    let audits: Vec<Audit> = plan.tables.iter().map(audit).collect();
     let shared = Shared {
         clock,
         rate: plan.rate,
@@ -173,9 +179,11 @@ pub fn run(plan: &Plan, server: Server, watch: &dyn Watch, stop: &Stop) -> Summa
         let (supplies, local) = supplies(scope, plan, server, &trouble, stop);
         for (index, supply) in supplies.into_iter().enumerate() {
             let number = index + 1;
+            let issuer = local.as_ref().map_or(0, |issuers| issuers.index_of(number));
             let table = plan.table_of(number);
-            let (table, auditor) = (&plan.tables[table], &auditors[table]);
-            let agent = Agent { number, table, auditor, supply, shared: &shared };
+            let (table, audit) = (&plan.tables[table], &audits[table]);
+            let agent =
+                Agent { number, table, kind: plan.kind, audit, issuer, supply, shared: &shared };
             let running = running.clone();
             scope.spawn(move || {
                 agent.run();
@@ -183,104 +191,46 @@ pub fn run(plan: &Plan, server: Server, watch: &dyn Watch, stop: &Stop) -> Summa
             });
         }
         drop(running);
-        let issued = || auditors.iter().map(Auditor::issued).sum();
+        let issued = || audits.iter().map(Audit::issued).sum();
         attend(plan, &issued, &shared, &ended);
         local
     });
     let elapsed = clock.uptime();
-    let tables = plan.tables.iter().zip(&auditors).map(|(name, auditor)| TableSummary {
-        name: name.clone(),
-        found: auditor.findings(),
-        seen: None,
-        burnt: local.as_ref().map(|local| local.burnt(name)),
+    let tables = plan.tables.iter().zip(&audits).map(|(name, audit)| {
+        let (found, seen) = audit.findings();
+        let burnt = local.as_ref().and_then(|issuers| issuers.burnt(name));
+        TableSummary { name: name.clone(), found, seen, burnt }
     });
     let tables = tables.collect();
-    if local.is_some_and(|local| !local.stop()) {
+    if local.is_some_and(|issuers| !issuers.stop()) {
         trouble.report("the service did not stop in time".to_owned());
     }
     Summary { elapsed, tables, trouble: trouble.take() }
 }
 
-/// As [`run`], for kinds other than tickets.
-pub fn run_kind(plan: &Plan, issuers: &Issuers, watch: &dyn Watch, stop: &Stop) -> Summary {
-    let clock = Clock::start();
-    let trouble = Trouble::default();
-    let auditor = |_| KindAuditor::new(plan.kind, plan.agents);
-    let auditors: Vec<KindAuditor> = plan.tables.iter().map(auditor).collect();
-    let shared = Shared {
-        clock,
-        rate: plan.rate,
-        batch: 1,
-        budget: Budget::new(plan.tickets),
-        stop,
-        trouble: &trouble,
-        watch,
-    };
-    thread::scope(|scope| {
-        let (running, ended) = bounded::<()>(0);
-        let mut hatches = HashMap::new();
-        for number in 1..=plan.agents {
-            let table = plan.table_of(number);
-            let name = &plan.tables[table];
-            // A hatch for each table of each issuer.
-            let issuer = if kinds::has_issuer_per_agent(plan.kind) { number - 1 } else { 0 };
-            let hatch = hatches.entry((issuer, table)).or_insert_with(|| {
-                let (hatch, receiver) = bounded(plan.buffer);
-                let dispenser = issuers.of(number).dispenser(name);
-                let (trouble, stop) = (&trouble, &stop);
-                scope.spawn(move || {
-                    if let Err(error) = dispenser.run_ids(&hatch) {
-                        trouble.report(format!("{name}: {error}"));
-                        stop.request();
-                    }
-                });
-                receiver
-            });
-            let (hatch, auditor) = (hatch.clone(), &auditors[table]);
-            let agent = KindAgent { number, table: name, auditor, issuer, hatch, shared: &shared };
-            let running = running.clone();
-            scope.spawn(move || {
-                agent.run();
-                drop(running);
-            });
-        }
-        drop((running, hatches));
-        let issued = || auditors.iter().map(KindAuditor::issued).sum();
-        attend(plan, &issued, &shared, &ended);
-    });
-    let elapsed = clock.uptime();
-    let tables = plan.tables.iter().zip(&auditors).map(|(name, auditor)| {
-        let (found, seen) = auditor.findings();
-        TableSummary { name: name.clone(), found, seen: Some(seen), burnt: None }
-    });
-    let tables = tables.collect();
-    if !issuers.stop() {
-        trouble.report("the service did not stop in time".to_owned());
-    }
-    Summary { elapsed, tables, trouble: trouble.take() }
-}
-
-/// A supply for each agent, in their order. For a local server this starts the dispensers.
+/// A supply for each agent, in their order. For a local server this starts the dispensers: one for
+/// each table of each issuer.
 fn supplies<'scope>(
     scope: &'scope thread::Scope<'scope, '_>,
     plan: &'scope Plan,
     server: Server,
     trouble: &'scope Trouble,
     stop: &'scope Stop,
-) -> (Vec<Supply>, Option<Local>) {
-    let local = match server {
-        Server::Local(local) => local,
+) -> (Vec<Supply>, Option<Issuers>) {
+    let issuers = match server {
+        Server::Local(issuers) => issuers,
         Server::Remote(sources) => {
             assert_eq!(sources.len(), plan.agents, "each agent has a connection of its own");
             return (sources.into_iter().map(Supply::Remote).collect(), None);
         }
     };
-    let hatches: Vec<Receiver<u64>> = plan
-        .tables
-        .iter()
-        .map(|table| {
+    let mut hatches: HashMap<(usize, usize), Receiver<Id>> = HashMap::new();
+    let supply = |number| {
+        let table = plan.table_of(number);
+        let hatch = hatches.entry((issuers.index_of(number), table)).or_insert_with(|| {
+            let table = &plan.tables[table];
             let (hatch, receiver) = bounded(plan.buffer);
-            let dispenser = local.dispenser(table);
+            let dispenser = issuers.of(number).dispenser(table);
             scope.spawn(move || {
                 if let Err(error) = dispenser.run(&hatch) {
                     trouble.report(format!("{table}: {error}"));
@@ -288,10 +238,11 @@ fn supplies<'scope>(
                 }
             });
             receiver
-        })
-        .collect();
-    let supplies = (1..=plan.agents).map(|agent| hatches[plan.table_of(agent)].clone());
-    (supplies.map(Supply::Hatch).collect(), Some(local))
+        });
+        Supply::Hatch(hatch.clone())
+    };
+    let supplies = (1..=plan.agents).map(supply).collect();
+    (supplies, Some(issuers))
 }
 
 /// Waits for the end of all agents, and tells who watches how far they are.

@@ -8,12 +8,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use ticketd_core::block::Block;
 use ticketd_core::count::Count;
 use ticketd_core::definition::KindName;
-use ticketd_core::ids::Id;
+use ticketd_core::ids::{Id, Ids, Range};
 use ticketd_core::name::Name;
-use ticketd_sim::live::{Local, Plan, Server, Source, Stop, Summary, Watch, run};
+use ticketd_sim::live::{Issuers, Plan, Server, Source, Stop, Summary, Watch, run};
 
 /// Writes down every ticket.
 #[derive(Default)]
@@ -43,7 +42,7 @@ fn plan(agents: usize, tables: &[&str], buffer: usize) -> Plan {
 }
 
 fn run_local(plan: &Plan, notebook: &Notebook) -> Summary {
-    run(plan, Server::Local(Local::start().unwrap()), notebook, &Stop::default())
+    run(plan, Server::Local(Issuers::start(plan).unwrap()), notebook, &Stop::default())
 }
 
 #[test]
@@ -111,7 +110,8 @@ fn a_request_to_stop_ends_agents_that_sleep() {
     let stop = Stop::default();
     stop.request();
     let plan = Plan { rate: Some(0.001), ..plan(4, &["a", "b"], 0) };
-    let summary = run(&plan, Server::Local(Local::start().unwrap()), &Notebook::default(), &stop);
+    let summary =
+        run(&plan, Server::Local(Issuers::start(&plan).unwrap()), &Notebook::default(), &stop);
     assert!(summary.kept() && summary.elapsed < Duration::from_secs(60));
 }
 
@@ -121,10 +121,10 @@ struct Script(HashMap<u64, Answer>, u64);
 type Answer = Result<u64, &'static str>;
 
 impl Source for Script {
-    fn next(&mut self, _: &Name, count: Count) -> Result<Block, Box<dyn Error + Send + Sync>> {
+    fn next(&mut self, _: &Name, count: Count) -> Result<Ids, Box<dyn Error + Send + Sync>> {
         self.1 += 1;
         let start = self.0.get(&self.1).copied().unwrap_or(Ok(self.1 * 10))?;
-        Ok(Block::new(start, start + count.get()).unwrap())
+        Ok(Ids::Range(Range { first: start, step: 1, count: count.get() }))
     }
 }
 

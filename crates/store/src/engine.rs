@@ -7,6 +7,9 @@
 pub mod conformance;
 pub mod etcd;
 mod memory;
+mod mysql;
+mod postgres;
+mod sql;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,9 +21,11 @@ use crate::error::StoreError;
 
 pub use etcd::{Etcd, EtcdUrl};
 pub use memory::MemoryEngine;
+pub use mysql::MysqlEngine;
+pub use postgres::PostgresEngine;
 
 /// What the URLs of engines start with, before `://`.
-pub const SCHEMES: [&str; 1] = ["etcd"];
+pub const SCHEMES: [&str; 5] = ["etcd", "postgres", "postgresql", "mysql", "mariadb"];
 
 /// Opens the engine at `url`.
 ///
@@ -31,6 +36,8 @@ pub async fn open(url: &str) -> Result<Arc<dyn Engine>, StoreError> {
     let scheme = url.split_once(':').map_or(url, |(scheme, _)| scheme);
     match scheme {
         "etcd" => Ok(Arc::new(Etcd::open(&url.parse()?).await?)),
+        "postgres" | "postgresql" => Ok(Arc::new(PostgresEngine::open(url).await?)),
+        "mysql" | "mariadb" => Ok(Arc::new(MysqlEngine::open(url).await?)),
         other => {
             let message = format!("there is no such engine; not {other}");
             Err(StoreError::new(FailureKind::Invalid, message))
@@ -57,14 +64,13 @@ impl Key {
     /// # Panics
     /// If it is none. Keys are made of names that were checked before.
     pub fn new(text: impl Into<String>) -> Self {
-        let text = text.into();
-        assert!(is_key(&text), "a key is made of a checked name");
-        Self(text)
+        Self::checked(text).expect("a key is made of a checked name")
     }
 
-    /// The key `text`, as an engine has it: `None` if it is none.
-    pub(crate) fn checked(text: &str) -> Option<Self> {
-        is_key(text).then(|| Self(text.to_owned()))
+    /// The key `text`, which comes from outside, if it is one.
+    pub fn checked(text: impl Into<String>) -> Option<Self> {
+        let text = text.into();
+        is_key(&text).then_some(Self(text))
     }
 
     /// Its text.

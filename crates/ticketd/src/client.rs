@@ -10,11 +10,11 @@ use clap::Args;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use ticketd_core::block::Block;
 use ticketd_core::count::Count;
-use ticketd_core::ids::Range;
+use ticketd_core::definition::KindName;
+use ticketd_core::ids::{self, Id, Range};
 use ticketd_core::name::Name;
-use ticketd_core::text::Format;
+use ticketd_core::text::{Form, Format};
 
 use crate::failure::Failure;
 use http::{Connection, Reply};
@@ -120,16 +120,40 @@ impl Client {
         }
     }
 
-    /// `count` contiguous tickets of the sequence `name`.
+    /// `count` IDs of the sequence `name`, which is of `kind`, as values.
     ///
     /// # Errors
     /// What the server says, or that they are of another kind.
-    pub fn next_block(&mut self, name: &Name, count: Count) -> Result<Block, Failure> {
-        let block = match self.next(name, count, &Format::default())? {
-            Ids::Range(range) if range.step == 1 => Block::new(range.first, range.last() + 1),
+    pub fn next_ids(
+        &mut self,
+        name: &Name,
+        count: Count,
+        kind: KindName,
+    ) -> Result<ids::Ids, Failure> {
+        let comes_as_range = matches!(kind, KindName::Ticket | KindName::Stride);
+        // In hex a text is as good as a value: its length says of which width it is.
+        let form = if comes_as_range { "native" } else { "hex" };
+        let format = form.parse().expect("the form is one of them");
+        match self.next(name, count, &format)? {
+            Ids::Range(range) if kind != KindName::Ticket || range.step == 1 => {
+                Some(ids::Ids::Range(range))
+            }
+            Ids::Each(texts) if !comes_as_range => read_all(&texts, kind),
             Ids::Range(_) | Ids::Each(_) => None,
-        };
-        block.ok_or_else(|| Failure::work(format!("{name} is no sequence of tickets")))
+        }
+        .ok_or_else(|| Failure::work(format!("{name} is not of kind {}", kind.as_str())))
+    }
+
+    /// The kind of the sequence `name`; `None` if there is none.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn kind_of(&mut self, name: &Name) -> Result<Option<String>, Failure> {
+        let reply = self.connection.send("GET", &path_of(name), None)?;
+        if reply.status == hyper::StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        understand::<Shown>(&checked(reply)?).map(|shown| Some(shown.kind))
     }
 
     /// What there is to see of the sequence `name`.
@@ -182,6 +206,29 @@ impl Client {
         let path = format!("{}/raise", path_of(name));
         understand(&checked(self.connection.send("POST", &path, Some(body))?)?)
     }
+}
+
+/// What is asked of a sequence that is shown.
+#[derive(Debug, Deserialize)]
+struct Shown {
+    kind: String,
+}
+
+/// IDs of `kind` in hex as values; `None` if one is no such ID.
+fn read_all(texts: &[String], kind: KindName) -> Option<ids::Ids> {
+    let values = texts.iter().map(|text| Form::Hex.read(text).ok());
+    if kind == KindName::Snowflake {
+        let one = |id: Option<Id>| match id? {
+            Id::Integer(first) => Some(Range { first, step: 1, count: 1 }),
+            Id::Uuid(_) | Id::Ulid(_) => None,
+        };
+        return values.map(one).collect::<Option<_>>().map(ids::Ids::Ranges);
+    }
+    let one = |id: Option<Id>| match id? {
+        Id::Uuid(id) | Id::Ulid(id) => Some(id),
+        Id::Integer(_) => None,
+    };
+    values.map(one).collect::<Option<_>>().map(ids::Ids::Wide)
 }
 
 /// A page of a list.

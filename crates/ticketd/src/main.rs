@@ -7,6 +7,7 @@
 mod cli;
 mod client;
 mod cluster;
+mod compare;
 mod decode;
 mod explore;
 mod failure;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         Command::Stride(args) => stride::run(&args),
         Command::Simulate(args) => simulate::run(args),
         Command::Explore(args) => explore::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Completions(args) => packaging::completions(&args),
         Command::Man(args) => packaging::man(&args),
     };

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::{output, table};
 
 /// What `show` tells people, in this order.
-const SHOWN: [&str; 22] = [
+const SHOWN: [&str; 24] = [
     "sequence",
     "kind",
     "order",
@@ -22,9 +22,11 @@ const SHOWN: [&str; 22] = [
     "layout_name",
     "layout",
     "counter_start",
+    "time_bits_left",
     "runs_out",
     "workers",
     "workers_left",
+    "workers_last",
     "ahead_seconds",
     "block_len",
     "last",
@@ -133,7 +135,8 @@ struct Chosen {
     #[arg(long, value_name = "zero|random")]
     counter_start: Option<String>,
 
-    /// snowflake: take a layout although its time runs out within ten years
+    /// snowflake: take a layout although its time runs out within ten years, or a clock that is
+    /// decades ahead
     #[arg(long)]
     insist: bool,
 }
@@ -161,7 +164,7 @@ impl Chosen {
 }
 
 /// Reads the word for a kind.
-fn kind(word: &str) -> Result<KindName, String> {
+pub fn kind(word: &str) -> Result<KindName, String> {
     KindName::parse(word).ok_or_else(|| {
         let all: Vec<_> = KindName::ALL.iter().map(|kind| kind.as_str()).collect();
         format!("a kind is one of {}", all.join(", "))
@@ -182,9 +185,20 @@ pub fn run(args: &SequenceArgs) -> Result<(), Failure> {
             let raised = client.raise(name, *to)?;
             output::write(|out| match args.json {
                 true => writeln!(out, "{raised}"),
-                false => writeln!(out, "{name}: the next ID is {}", text(&value(&raised)["next"])),
+                false => writeln!(out, "{name}: {}", told(&value(&raised))),
             })
         }
+    }
+}
+
+/// What is next after a raise, for people.
+fn told(raised: &Value) -> String {
+    let next = text(&raised["next"]);
+    match raised["kind"].as_str() {
+        _ if raised["next"].is_null() => "there is no ID left".to_owned(),
+        // Its time goes on meanwhile.
+        Some("snowflake") => format!("the next ID is {next} or a later one"),
+        _ => format!("the next ID is {next}"),
     }
 }
 

@@ -9,11 +9,10 @@ use std::time::Duration;
 use clap::Args;
 use ticketd_core::definition::KindName;
 use ticketd_core::name::Name;
-use ticketd_sim::live::{
-    self, AGENTS_MAX, BUFFER_MAX, Issuers, Local, Plan, Server, Stop, TABLES_MAX,
-};
+use ticketd_sim::live::{self, AGENTS_MAX, BUFFER_MAX, Issuers, Plan, Server, Stop, TABLES_MAX};
 
 use crate::failure::Failure;
+use crate::sequence::kind;
 use crate::{logs, output, signals};
 use printer::{Ended, Printer};
 
@@ -33,7 +32,8 @@ pub struct SimulateArgs {
     tables: Vec<Name>,
 
     /// What an ID is: ticket, stride (a server for each agent, of which each is a member), snowflake
-    /// (a generator for each agent), uuid4, uuid7 or ulid
+    /// (a generator for each agent), uuid4, uuid7 or ulid. With --server: what the server's
+    /// sequences are, or are made
     #[arg(long, value_name = "KIND", default_value = "ticket", value_parser = kind)]
     kind: KindName,
 
@@ -75,25 +75,11 @@ pub fn run(args: SimulateArgs) -> Result<(), Failure> {
     let stopper = stop.clone();
     signals::on_stop(move || stopper.request()).map_err(no_threads)?;
     let printer = Printer::new(&plan, args.quiet, args.json);
-    let summary = match (&args.server, args.kind) {
-        (Some(address), KindName::Ticket) => {
-            let server = Server::Remote(remote::connect(address, plan.agents)?);
-            live::run(&plan, server, &printer, &stop)
-        }
-        (Some(_), _) => {
-            return Err(Failure::usage(
-                "--server serves tickets only; leave out --kind or --server",
-            ));
-        }
-        (None, KindName::Ticket) => {
-            let server = Server::Local(Local::start().map_err(no_threads)?);
-            live::run(&plan, server, &printer, &stop)
-        }
-        (None, _) => {
-            let issuers = Issuers::start(&plan).map_err(no_threads)?;
-            live::run_kind(&plan, &issuers, &printer, &stop)
-        }
+    let server = match &args.server {
+        Some(address) => Server::Remote(remote::connect(address, &plan)?),
+        None => Server::Local(Issuers::start(&plan).map_err(no_threads)?),
     };
+    let summary = live::run(&plan, server, &printer, &stop);
     match printer.finish() {
         Ended::Open => {
             let report = report::Report::new(&plan, args.server.as_deref(), &summary);
@@ -127,13 +113,6 @@ fn plan(args: &SimulateArgs) -> Result<Plan, Failure> {
         tickets: args.tickets,
         duration: args.duration,
         rate: args.rate,
-    })
-}
-
-fn kind(text: &str) -> Result<KindName, String> {
-    KindName::parse(text).ok_or_else(|| {
-        let words: Vec<&str> = KindName::ALL.into_iter().map(KindName::as_str).collect();
-        format!("expected one of {}", words.join(", "))
     })
 }
 

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ticketd_chaos::{Options, assert_good};
@@ -15,10 +16,14 @@ fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).map_or(otherwise, |n| n.parse().unwrap())
 }
 
+/// One run at a time: what a machine is too slow for is no fault.
+static RUNS: Mutex<()> = Mutex::new(());
+
 fn attack(engine: &str) {
     if ticketd_engines::skipped_without(engine, ticketd_chaos::engine::is_installed(engine)) {
         return;
     }
+    let _alone = RUNS.lock().unwrap_or_else(PoisonError::into_inner);
     let report = assert_good(&Options {
         ticketd: env!("CARGO_BIN_EXE_ticketd").into(),
         engine: engine.to_owned(),
@@ -40,4 +45,14 @@ fn attack(engine: &str) {
 #[test]
 fn promises_hold_over_etcd_whatever_fails() {
     attack("etcd");
+}
+
+#[test]
+fn promises_hold_over_postgresql_whatever_fails() {
+    attack("postgres");
+}
+
+#[test]
+fn promises_hold_over_mariadb_whatever_fails() {
+    attack("mariadb");
 }

@@ -16,7 +16,9 @@ fn without_a_command_it_shows_its_help() {
     assert_eq!(ran.code, Some(2));
     assert!(ran.err.contains("Usage: ticketd <COMMAND>"), "{}", ran.err);
     let help = run(&["--help"]).ok();
-    for command in ["serve", "next", "sequence", "simulate", "explore", "completions", "man"] {
+    for command in
+        ["serve", "next", "sequence", "simulate", "explore", "compare", "completions", "man"]
+    {
         assert!(help.contains(&format!("  {command} ")), "{help}");
         let help = run(&[command, "--help"]).ok();
         assert!(help.contains("Examples:"), "{help}");
@@ -50,6 +52,11 @@ fn wrong_usage_is_refused_with_code_2_before_anybody_is_asked() {
         (&["simulate", "--rate", "NaN"], "tickets per second"),
         (&["simulate", "--duration", "10"], "unit"),
         (&["simulate", "--kind", "uuid5"], "ticket"),
+        (&["compare", "--agents", "1"], "more tables than there are agents"),
+        (&["compare", "--tables", "a,a"], "twice"),
+        (&["compare", "--seconds", "0"], "500ms"),
+        (&["compare", "--kind", "ticket,uuid5"], "snowflake"),
+        (&["compare", "--rows", "10"], "from 1000"),
         (&["explore", "--trace"], "--seed"),
         (&["serve", "--resp", "7117"], "IP:PORT"),
         (&["serve", "--prot", "7117"], "--prot"),
@@ -177,7 +184,7 @@ fn sequences_come_as_json_an_object_a_line() {
         .collect();
     assert_eq!(names, (0..250).map(|n| format!("s{n:03}")).collect::<Vec<_>>());
     let raised = server.run(&["sequence", "raise", "s000", "--to", "9", "--json"]).ok();
-    assert_eq!(raised, "{\"sequence\":\"s000\",\"next\":\"10\"}\n");
+    assert_eq!(raised, "{\"sequence\":\"s000\",\"kind\":\"ticket\",\"next\":\"10\"}\n");
     let made = server.run(&["sequence", "create", "new", "--json"]).ok();
     assert!(made.starts_with("{\"sequence\":\"new\",\"kind\":\"ticket\""), "{made}");
 }

@@ -77,6 +77,11 @@ fn each_kind_is_shown_as_what_it_is() {
     let shown = server.run(&["sequence", "show", "k2"]).ok();
     assert!(shown.contains("time:41,worker:10,counter:12@1704067200000/1ms"), "{shown}");
     assert!(shown.contains("runs_out          2093-") && !shown.contains("burnt"), "{shown}");
+    for row in
+        ["time_bits_left    4", "workers_last      -", "left              ", "last              "]
+    {
+        assert!(shown.contains(row), "{shown}");
+    }
 }
 
 #[test]
@@ -89,6 +94,12 @@ fn redis_clients_get_integers_where_an_id_is_one() {
         let name = name(kind);
         let one = resp.command(&["INCR", &name]);
         assert_eq!(matches!(one, Reply::Int(_)), kind < 5, "{flags:?}: {one:?}");
+        let last = resp.command(&["GET", &name]);
+        match one {
+            Reply::Int(one) => assert_eq!(last, Reply::Bulk(Some(one.to_string())), "{flags:?}"),
+            // An error has spent no ID.
+            _ => assert_eq!(last, Reply::Bulk(None), "{flags:?}"),
+        }
         let three = resp.command(&["NEXT", &name, "COUNT", "3"]);
         let Reply::Array(three) = three else { panic!("{flags:?}: {three:?}") };
         assert!(

@@ -180,7 +180,27 @@ fn every_kind_is_simulated_and_its_promises_are_kept() {
             assert_eq!((&summary["inversions"], &summary["kept"]), (&0.into(), &true.into()));
         }
     }
-    let told = run(&["simulate", "--kind", "ulid", "--server", "127.0.0.1:1"]).refused(2);
-    assert!(told.contains("tickets only"), "{told}");
     assert!(run(&["simulate", "--kind", "uuid5"]).refused(2).contains("uuid7"));
+}
+
+#[test]
+fn every_kind_is_simulated_against_a_real_server() {
+    let home = Home::new();
+    let server = home.serve(&[]);
+    let http = server.http();
+    let simulate = |kind: &str, table: &str| {
+        let args = ["simulate", "--kind", kind, "--tables", table, "--tickets", "5000", "--quiet"];
+        run(&[&args[..], &["--buffer", "64", "--json", "--server", &http]].concat())
+    };
+    let told = simulate("stride", "t-stride").refused(1);
+    assert!(told.contains("sequence create t-stride --kind stride --members"), "{told}");
+    let member = ["--kind", "stride", "--members", "3", "--offset", "2"];
+    server.run(&[&["sequence", "create", "t-stride"], &member[..]].concat()).ok();
+    for kind in ["ticket", "stride", "snowflake", "uuid4", "uuid7", "ulid"] {
+        let summary = summary(&simulate(kind, &format!("t-{kind}")).ok());
+        assert_eq!((&summary["issued"], &summary["duplicates"]), (&5000.into(), &0.into()));
+        assert_eq!((&summary["inversions"], &summary["kept"]), (&0.into(), &true.into()));
+    }
+    let told = simulate("uuid4", "t-ulid").refused(1);
+    assert!(told.contains("t-ulid is of kind ulid, not uuid4"), "{told}");
 }

@@ -124,6 +124,10 @@ fn three_become_five_under_load_while_one_is_killed() {
     let stop = Arc::new(AtomicBool::new(false));
     let agent = |server: &Server| draw(server.resp_addr, Arc::clone(&stop));
     let mut agents: Vec<_> = servers[..3].iter().map(agent).collect();
+    // What a server pauses that takes no part is the machine's doing.
+    let bystander_home = Home::new();
+    let bystander = member(&bystander_home, 1);
+    let noise = agent(&bystander);
     thread::sleep(Duration::from_millis(200));
 
     // The second member hears of the plan, and dies before it hears that it opens.
@@ -150,14 +154,16 @@ fn three_become_five_under_load_while_one_is_killed() {
     agents.extend(servers[3..].iter().map(agent));
     thread::sleep(Duration::from_millis(300));
     stop.store(true, Ordering::SeqCst);
+    let noise_us = noise.join().unwrap().longest_pause_us;
     let drawn: Vec<Drawn> = agents.into_iter().map(|agent| agent.join().unwrap()).collect();
     let mut all = HashSet::new();
     for (at, drawn) in drawn.iter().enumerate() {
-        println!("member {}: {} IDs, {} us", at + 1, drawn.ids.len(), drawn.longest_pause_us);
+        let pause_us = drawn.longest_pause_us;
+        println!("member {}: {} IDs, {pause_us} us, noise {noise_us} us", at + 1, drawn.ids.len());
         assert!(!drawn.ids.is_empty());
         assert!(drawn.ids.is_sorted_by(|a, b| a < b), "member {} goes back", at + 1);
         assert!(drawn.ids.iter().all(|id| all.insert(*id)), "member {}: twice", at + 1);
-        assert!(at == 1 || drawn.longest_pause_us < PAUSE_MAX_US, "member {} paused", at + 1);
+        assert!(at == 1 || pause_us < PAUSE_MAX_US + noise_us, "member {} paused", at + 1);
     }
     // All count in the new generation.
     let last: HashSet<u64> = drawn.iter().map(|drawn| drawn.ids.last().unwrap() % 5).collect();
@@ -209,6 +215,21 @@ fn a_resize_that_cannot_go_on_says_why_and_changes_nothing() {
     twin.run(&["sequence", "create", "t"]).ok();
     let told = run(&["stride", "resize", "t", "--members", &twin.http()]).refused(1);
     assert!(told.contains("no stride sequence"), "{told}");
+}
+
+#[test]
+fn a_member_from_another_generation_is_named() {
+    let homes: Vec<Home> = (0..4).map(|_| Home::new()).collect();
+    let servers: Vec<Server> = (0..3).map(|at| member(&homes[at], at + 1)).collect();
+    let http: Vec<String> = servers.iter().map(Server::http).collect();
+    let swapped = [http[1].clone(), http[0].clone(), http[2].clone()];
+    resize(&swapped, &[]).ok();
+    // It was set up as the third of three, as long ago, and has not heard of the second generation.
+    let late = member(&homes[3], 3);
+    let told = resize(&[http[0].clone(), http[1].clone(), late.http()], &[]).refused(1);
+    assert!(told.contains("are in different generations"), "{told}");
+    assert!(told.contains(&late.http()), "{told}");
+    assert_eq!(late.run(&["next", "s"]).ok(), "3\n", "nothing has changed");
 }
 
 #[test]

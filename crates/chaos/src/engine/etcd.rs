@@ -1,13 +1,13 @@
 //! etcd, of three members.
 
 use anyhow::Result;
+use ticketd_engines::Place;
 use ticketd_engines::etcd::Cluster;
-use ticketd_engines::{Between, Place, Process};
 
-use super::{Engine, Street};
+use super::{Engine, Shape, Street};
 
 /// The loss of one stops nothing.
-pub const MEMBERS: usize = 3;
+const MEMBERS: usize = 3;
 
 /// Below which keys lie.
 const PREFIX: &str = "chaos";
@@ -15,37 +15,55 @@ const PREFIX: &str = "chaos";
 /// A cluster, with a gate before each member.
 pub struct Etcd {
     cluster: Cluster,
-    gates: Vec<u16>,
+    url: String,
 }
 
 impl Etcd {
     pub(super) fn start(street: &Street) -> Result<Self> {
         let cluster = Cluster::start_apart(Place::temporary()?, MEMBERS, street)?;
-        let gates = cluster.ports.iter().enumerate().map(|(n, port)| street.gate(n, *port));
-        let gates = gates.collect::<Result<_>>()?;
-        Ok(Self { cluster, gates })
+        let url = street.url(&cluster.url(), &cluster.ports)?;
+        Ok(Self { cluster, url })
     }
 }
 
 impl Engine for Etcd {
     fn url(&self) -> String {
-        let places: Vec<_> = self.gates.iter().map(|gate| format!("127.0.0.1:{gate}")).collect();
-        format!("etcd://{}/{PREFIX}", places.join(","))
+        format!("{}/{PREFIX}", self.url)
     }
 
     fn direct_url(&self) -> String {
         format!("{}/{PREFIX}", self.cluster.url())
     }
 
-    fn members(&mut self) -> &mut [Process] {
-        &mut self.cluster.members
+    fn shape(&self) -> Shape {
+        Shape { members: MEMBERS, votes: true, fails_over: false }
+    }
+
+    fn pid(&self, n: usize) -> u32 {
+        self.cluster.members[n].pid()
+    }
+
+    fn kill(&mut self, n: usize) -> Result<()> {
+        self.cluster.members[n].kill()
+    }
+
+    fn start_again(&mut self, n: usize) -> Result<()> {
+        self.cluster.members[n].restart()
+    }
+
+    fn pause(&mut self, n: usize) -> Result<()> {
+        self.cluster.members[n].pause()
+    }
+
+    fn resume(&mut self, n: usize) -> Result<()> {
+        self.cluster.members[n].resume()
     }
 
     fn wait_until_serving(&mut self, n: usize) -> Result<()> {
         self.cluster.wait_until_serving(n)
     }
 
-    fn leader(&mut self) -> Option<usize> {
+    fn leader(&self) -> Option<usize> {
         self.cluster.leader().ok()
     }
 }

@@ -179,7 +179,7 @@ fn what_was_taken_too_late_is_burnt_and_not_issued() {
     let mut s = Script::opened(BlockLen::Fixed(10), 1);
     s.want(1, 1);
     s.reserved(1, 1, 11);
-    assert_eq!(s.take(4), "[2, 6)");
+    assert_eq!(s.take(4), "[2, 6) and a refill is due");
     s.allocator.forget(Block::new(2, 6).unwrap());
     let seen = s.allocator.observe();
     assert_eq!((seen.tally.issued, seen.held, s.burnt(Burn::Fenced)), (1, 5, 4));

@@ -34,6 +34,8 @@ fn the_examples_of_rfc_9562_are_what_they_are_said_to_be() {
     // Appendices A and B.1. The times of 1, 6 and 7 are all 2022-02-22 14:22:22 -05:00.
     let cases = [
         ("C232AB00-9414-11EC-B3C8-9F6BDECED846", "UUID version 1", true),
+        // The RFC leaves version 2 to DCE 1.1 and shows none.
+        ("000003e8-9414-21ec-b300-9f6bdeced846", "UUID version 2", false),
         ("5df41881-3aed-3515-88a7-2f4a814cf09e", "UUID version 3", false),
         ("919108f7-52d1-4320-9bac-f847db4148a8", "UUID version 4", false),
         ("2ed6657d-e927-568b-95e1-2665a8aea6a2", "UUID version 5", false),
@@ -112,6 +114,15 @@ fn what_is_known_decides() {
     let meaning = &of(&id, &Known::Layout(layout)).unwrap()[0];
     assert_eq!(meaning.time_ms, Some(1_409_529_600_000 + 1_234_560));
     assert_eq!((part(meaning, "counter"), part(meaning, "machine")), (7, 4321));
+    // As Compose of its version 2 puts them together: the parts at their ends.
+    let layout = preset::find("sonyflake2").unwrap();
+    for (sequence, machine) in [(0, 0), (255, 0), (0, 65_535)] {
+        let id = (360_000_u64 << 24 | sequence << 16 | machine).to_string();
+        let meaning = &of(&id, &Known::Layout(layout)).unwrap()[0];
+        assert_eq!(time(meaning), "2025-01-01T01:00:00.000Z");
+        let parts = ["counter", "machine"].map(|name| part(meaning, name));
+        assert_eq!(parts, [sequence, machine].map(u128::from));
+    }
     let stride = Known::Kind(Kind::Stride(Seat::new(3, 1).unwrap()));
     let meaning = &of("8", &stride).unwrap()[0];
     assert!(meaning.notes[0].1.starts_with("2 of 3"), "{meaning:?}");
@@ -157,6 +168,9 @@ fn garbage_is_told_by_its_character() {
         ("Order_1", 1),
         ("order_", 7),
         ("grüße", 3),
+        (&"é".repeat(200), 129),
+        ("1\u{0}", 2),
+        ("\n", 1),
     ];
     for (text, at) in cases {
         let told = decode(text, &Known::Nothing, None, NOW).unwrap_err();
@@ -198,10 +212,30 @@ fn a_drawing_fits_a_terminal_and_names_each_part() {
 
 proptest! {
     #[test]
-    fn no_text_makes_it_panic(text in "\\PC{0,60}", head in "(urn:uuid:|\\{|0x|a_|)", id: u128) {
-        for text in [alloc::format!("{head}{text}"), id.to_string(), (id as u64).to_string()] {
-            for meaning in decode(&text, &Known::Nothing, None, NOW).unwrap_or_default() {
-                meaning.drawing();
+    fn garbage_makes_nothing_panic_and_is_told_by_a_character_that_is_there(
+        bytes in proptest::collection::vec(any::<u8>(), 0..300),
+        text in proptest::collection::vec(any::<char>(), 0..60),
+        digits in "[0-9A-Za-z_-]{0,40}",
+        head in "(|urn:uuid:|\\{|0x|a_|order_|-|0)",
+        id: u128,
+    ) {
+        let [bytes, text] = [String::from_utf8_lossy(&bytes).into_owned(), text.iter().collect()];
+        let texts = [bytes, text, digits, id.to_string(), (id as u64).to_string()];
+        let layout = preset::find("twitter").unwrap();
+        let stride = Kind::Stride(Seat::new(3, 1).unwrap());
+        let knowns = [Known::Nothing, Known::Layout(layout), Known::Kind(stride), Known::Kind(Kind::Ulid)];
+        for text in texts.iter().flat_map(|text| [text.clone(), alloc::format!("{head}{text}")]) {
+            for known in &knowns {
+                for format in [None, Some("hex"), Some("order_base58"), Some("decimal"), Some("native")] {
+                    let format = format.map(|format| format.parse::<Format>().unwrap());
+                    match decode(&text, known, format.as_ref(), NOW) {
+                        Ok(meanings) => meanings.iter().for_each(|meaning| drop(meaning.drawing())),
+                        Err(told) => {
+                            let chars = text.chars().count();
+                            prop_assert!((1..=chars + 1).contains(&told.at), "{text:?}: {told}");
+                        }
+                    }
+                }
             }
         }
     }

@@ -48,18 +48,23 @@ pub struct CreateSequence {
     /// `random`.
     #[schema(example = "zero")]
     counter_start: Option<String>,
-    /// Take a layout although its time runs out within ten years.
-    pub(super) insist: Option<bool>,
+    /// Take a layout although its time runs out within ten years, or a clock that is decades ahead.
+    insist: Option<bool>,
 }
 
 impl CreateSequence {
-    /// The definition that it asks for, and whether it insists on a layout that runs out soon.
+    /// The definition that it asks for, and whether it insists on it.
     ///
     /// # Errors
     /// What does not belong together, for people.
     pub fn choose(&self) -> Result<(Definition, bool), String> {
         let definition = self.definition().map_err(|problem| problem.detail().to_owned())?;
-        Ok((definition, self.insist.unwrap_or_default()))
+        Ok((definition, self.insists()))
+    }
+
+    /// Whether a layout or a clock is to be taken that had better not be.
+    pub(super) fn insists(&self) -> bool {
+        self.insist.unwrap_or_default()
     }
 
     /// What it asks for.

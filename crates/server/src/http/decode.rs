@@ -15,7 +15,7 @@ use super::HttpContext;
 use super::document::ShowProblems;
 use super::problem::Problem;
 use super::request::query;
-use crate::service::Hints;
+use crate::service::{Hints, text_of};
 
 /// What comes before the ID in the path.
 const PREFIX: &str = "/v1/decode/";
@@ -44,18 +44,16 @@ pub(super) async fn decode(
     request: Request,
 ) -> Result<Response, Problem> {
     let encoded = request.uri().path().strip_prefix(PREFIX).unwrap_or_default();
-    let id = percent_decode_str(encoded).decode_utf8().map_err(|error| {
-        let at = error.valid_up_to() + 1;
-        Problem::invalid(format!("no ID: at character {at}: it is not UTF-8"))
-    })?;
+    let id: Vec<u8> = percent_decode_str(encoded).collect();
+    let id = text_of(&id)?;
     let [layout, sequence, format] = query(request.uri(), ["layout", "sequence", "format"])?;
     let hints = Hints {
         layout: layout.as_deref(),
         sequence: sequence.as_deref(),
         format: format.as_deref(),
     };
-    let meanings = context.service.decode(&id, &hints).await?;
-    Ok(Json(Decoded::new(&id, &meanings)).into_response())
+    let meanings = context.service.decode(id, &hints).await?;
+    Ok(Json(Decoded::new(id, &meanings)).into_response())
 }
 
 /// What an ID says of itself.

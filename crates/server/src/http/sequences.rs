@@ -114,8 +114,8 @@ async fn raise(
     refuse_cross_site(&head.headers)?;
     let [] = query(&head.uri, [])?;
     let to = json::<RaiseSequence>(&head.headers, body).await?.to()?;
-    let next = context.service.raise(name, to).await?;
-    Ok(Json(Raised::new(name, next)).into_response())
+    let raised = context.service.raise(name, to).await?;
+    Ok(Json(Raised::new(name, raised)).into_response())
 }
 
 /// Shows a sequence.
@@ -159,7 +159,7 @@ async fn create(
     refuse_cross_site(&head.headers)?;
     let [] = query(&head.uri, [])?;
     let chosen = json::<CreateSequence>(&head.headers, body).await?;
-    let (wanted, insists) = (chosen.definition()?, chosen.insist.unwrap_or_default());
+    let (wanted, insists) = (chosen.definition()?, chosen.insists());
     let created = in_time(context, context.service.create(name, wanted, insists)).await?;
     let answer = Json(SequenceInfo::new(&created.info));
     if !created.is_new {

@@ -10,6 +10,7 @@ use serde::de::{self, Deserializer, Unexpected, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use ticketd_core::allocator::{Burn, Tally};
 use ticketd_core::definition::{Kind, KindName};
+use ticketd_core::forecast::TimeLeft;
 use ticketd_core::ids::{Id, Ids};
 use ticketd_core::limits::ID_MAX;
 use ticketd_core::name::Name;
@@ -19,7 +20,8 @@ use utoipa::ToSchema;
 
 use super::document::to_schema;
 use super::problem::Problem;
-use crate::info::{BlocksInfo, Info};
+use crate::info::{BlocksInfo, Info, bits_left};
+use crate::service;
 use crate::snowflake::SnowflakeSeen;
 use crate::source::Issued;
 
@@ -159,6 +161,13 @@ pub(super) struct SequenceInfo {
     stride: Option<StrideShown>,
     #[serde(flatten)]
     snowflake: Option<SnowflakeShown>,
+    /// The last ID issued by this server or given up by a raise; `null` if it cannot know.
+    #[schema(required = true, example = "110")]
+    last: Option<String>,
+    /// IDs that can still be issued, of all servers together; absent where they are not counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^[0-9]{1,20}$", example = "9223372036854775697")]
+    left: Option<String>,
     /// IDs given to clients.
     #[schema(pattern = "^[0-9]{1,20}$", example = "110")]
     issued: String,
@@ -180,15 +189,9 @@ struct BlocksShown {
     /// The block length in force: `auto` follows demand; otherwise a number of IDs.
     #[schema(pattern = "^(auto|[0-9]{1,8})$", example = "auto")]
     block_len: String,
-    /// The last ID issued by this server or given up by a raise; `null` if it cannot know.
-    #[schema(required = true, pattern = "^[0-9]{1,19}$", example = "110")]
-    last: Option<String>,
     /// The first ID never yet reserved, as far as this server knows.
     #[schema(pattern = "^[0-9]{1,19}$", example = "165")]
     high_water_mark: String,
-    /// IDs that can still be issued.
-    #[schema(pattern = "^[0-9]{1,19}$", example = "9223372036854775697")]
-    left: String,
     /// IDs reserved and never to be issued, by reason.
     #[schema(example = json!({
         "abandoned": "0", "broken": "0", "crash": "54", "indeterminate": "0", "raise": "0",
@@ -229,6 +232,10 @@ struct SnowflakeShown {
     /// The bits of the time.
     #[schema(example = 41)]
     time_bits: u32,
+    /// The bits that the ticks left would need: one less than `time_bits` when half of them have
+    /// passed.
+    #[schema(minimum = 0, example = 40.9)]
+    time_bits_left: f64,
     /// When the time of the layout runs out, in RFC 3339.
     #[schema(example = "2093-09-06T15:47:35Z")]
     runs_out: String,
@@ -238,6 +245,13 @@ struct SnowflakeShown {
     /// Worker IDs that nobody held when this server last leased one; `null` if it has not.
     #[schema(required = true, example = 1023)]
     workers_left: Option<u64>,
+    /// How many seconds those last if they go on being taken as they lately were; `null` if for
+    /// ever.
+    #[schema(required = true, minimum = 0, example = 86_400)]
+    workers_last_seconds: Option<f64>,
+    /// The same, for people.
+    #[schema(required = true, example = "1 day")]
+    workers_last: Option<String>,
     /// How many seconds the newest ID is ahead of the wall clock.
     #[schema(minimum = 0, example = 0)]
     ahead_seconds: f64,
@@ -259,10 +273,12 @@ impl SequenceInfo {
             },
             snowflake: match &info.kind {
                 Kind::Snowflake(chosen) => {
-                    Some(SnowflakeShown::new(chosen, info.snowflake.as_ref()))
+                    Some(SnowflakeShown::new(chosen, info.time, info.snowflake.as_ref()))
                 }
                 _ => None,
             },
+            last: info.last.map(|id| Format::default().write(id)),
+            left: info.left().map(|left| left.to_string()),
             issued: info.issued.to_string(),
             rate_per_second: info.per_second,
             lasts_seconds: info.lasts.map(|lasts| lasts.as_secs_f64()),
@@ -278,9 +294,7 @@ impl BlocksShown {
         let burnt = |reason: Burn| (reason.as_str(), tally.burnt.get(reason).to_string());
         Self {
             block_len: blocks.block_len.to_string(),
-            last: blocks.last.map(|id| id.to_string()),
             high_water_mark: blocks.mark.to_string(),
-            left: blocks.left.to_string(),
             burnt: Burn::ALL.map(burnt).into_iter().collect(),
             held: blocks.open.map_or(0, |seen| seen.held).to_string(),
             waiting: blocks.open.map_or(0, |seen| seen.waiting as u64),
@@ -289,8 +303,9 @@ impl BlocksShown {
 }
 
 impl SnowflakeShown {
-    fn new(chosen: &Snowflake, seen: Option<&SnowflakeSeen>) -> Self {
+    fn new(chosen: &Snowflake, time: Option<TimeLeft>, seen: Option<&SnowflakeSeen>) -> Self {
         let layout = &chosen.layout;
+        let workers_last = seen.and_then(|seen| seen.workers_last);
         // The last moment that there is a way to write is the year 9999.
         let runs_out = layout.runs_out().0.min(253_402_300_799_000);
         let runs_out = SystemTime::UNIX_EPOCH + Duration::from_millis(runs_out);
@@ -299,9 +314,12 @@ impl SnowflakeShown {
             layout_name: preset::name_of(layout),
             counter_start: chosen.counter_start.as_str(),
             time_bits: layout.time_bits(),
+            time_bits_left: time.map_or(0.0, bits_left),
             runs_out: humantime::format_rfc3339_seconds(runs_out).to_string(),
             workers: seen.map_or_else(Vec::new, |seen| seen.workers.clone()),
             workers_left: seen.map(|seen| seen.workers_left),
+            workers_last_seconds: workers_last.map(|lasts| lasts.as_secs_f64()),
+            workers_last: workers_last.map(for_people),
             ahead_seconds: seen.map_or(0.0, |seen| seen.ahead.as_secs_f64()),
         }
     }
@@ -347,14 +365,20 @@ pub(super) struct Raised {
     /// The sequence.
     #[schema(example = "notes")]
     sequence: String,
-    /// The smallest ID that can come next; `null` if there is none left.
+    kind: KindWord,
+    /// The smallest ID that can come next; `null` if there is none left. Of kind `snowflake` a
+    /// later one comes, unless it is asked for at once.
     #[schema(required = true, pattern = "^[0-9]{1,19}$", example = "5001")]
     next: Option<String>,
 }
 
 impl Raised {
-    pub(super) fn new(name: &Name, next: Option<u64>) -> Self {
-        Self { sequence: name.to_string(), next: next.map(|id| id.to_string()) }
+    pub(super) fn new(name: &Name, raised: service::Raised) -> Self {
+        Self {
+            sequence: name.to_string(),
+            kind: raised.kind.into(),
+            next: raised.next.map(|id| id.to_string()),
+        }
     }
 }
 

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ticketd_core::count::Count;
-use ticketd_core::definition::{Kind, KindName};
-use ticketd_core::ids::{Ids, Range};
+use ticketd_core::definition::KindName;
+use ticketd_core::ids::{Id, Ids, Range};
 use ticketd_core::limits::ID_MAX;
 use ticketd_core::name::Name;
+use ticketd_core::text::Format;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -221,7 +222,7 @@ impl Connection {
         let service = Arc::clone(&self.context.service);
         match command {
             Command::Get(name) => match self.last_of(name).await {
-                Ok(Some(last)) => self.reply.bulk(itoa::Buffer::new().format(last)),
+                Ok(Some(last)) => self.reply.bulk(Format::default().write(last)),
                 Ok(None) => self.reply.null(),
                 Err(error) => self.service_error(&error),
             },
@@ -350,8 +351,13 @@ impl Connection {
         count: Count,
     ) -> Result<Vec<Range>, ServiceError> {
         // A kind that has none must not spend an ID on saying so.
-        if let Some(Source::Wide(wide)) = self.remembered(name) {
-            return Err(no_integers(wide.kind()));
+        let kind = match self.remembered(name) {
+            Some(Source::Wide(wide)) => Some(wide.kind()),
+            Some(_) => None,
+            None => self.kind_of(name).await?,
+        };
+        if let Some(kind @ (KindName::Uuid4 | KindName::Uuid7 | KindName::Ulid)) = kind {
+            return Err(no_integers(kind));
         }
         let issued = self.next(name, count).await?;
         match issued.ids {
@@ -384,9 +390,15 @@ impl Connection {
         {
             return Ok(kind == KindName::Ticket);
         }
+        let kind = self.kind_of(name).await?;
+        Ok(kind.is_none_or(|kind| kind == KindName::Ticket))
+    }
+
+    /// The kind of `name`; `None` if there is no such sequence.
+    async fn kind_of(&self, name: &[u8]) -> Result<Option<KindName>, ServiceError> {
         match self.context.service.show(&checked(name)?).await {
-            Ok(info) => Ok(info.kind == Kind::Ticket),
-            Err(error) if error.kind == ErrorKind::NotFound => Ok(true),
+            Ok(info) => Ok(Some(info.kind.name())),
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -396,19 +408,15 @@ impl Connection {
     }
 
     async fn exists(&self, name: &[u8]) -> Result<bool, ServiceError> {
-        let Ok(name) = Name::from_bytes(name) else {
+        if Name::from_bytes(name).is_err() {
             return Ok(false);
-        };
-        match self.context.service.show(&name).await {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind == ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
         }
+        Ok(self.kind_of(name).await?.is_some())
     }
 
-    async fn last_of(&self, name: &[u8]) -> Result<Option<u64>, ServiceError> {
+    async fn last_of(&self, name: &[u8]) -> Result<Option<Id>, ServiceError> {
         match self.context.service.show(&checked(name)?).await {
-            Ok(info) => Ok(info.blocks.and_then(|blocks| blocks.last)),
+            Ok(info) => Ok(info.last),
             Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }

@@ -5,7 +5,7 @@ use ticketd_core::time::Rfc3339;
 
 use crate::error::ServiceError;
 use crate::resp::reply::Reply;
-use crate::service::{Hints, Service};
+use crate::service::{Hints, Service, text_of};
 
 /// All plausible meanings of an ID, each a map of names and texts.
 pub(crate) async fn decode(
@@ -14,18 +14,12 @@ pub(crate) async fn decode(
     layout: Option<&[u8]>,
     sequence: Option<&[u8]>,
 ) -> Result<Vec<Meaning>, ServiceError> {
-    let text = |bytes| {
-        std::str::from_utf8(bytes).map_err(|error| {
-            let at = error.valid_up_to() + 1;
-            ServiceError::invalid(format!("no ID: at character {at}: it is not UTF-8"))
-        })
-    };
     let hints = Hints {
-        layout: layout.map(text).transpose()?,
-        sequence: sequence.map(text).transpose()?,
+        layout: layout.map(text_of).transpose()?,
+        sequence: sequence.map(text_of).transpose()?,
         format: None,
     };
-    service.decode(text(id)?, &hints).await
+    service.decode(text_of(id)?, &hints).await
 }
 
 /// Writes `meanings` as an array of maps.

@@ -19,6 +19,18 @@ pub struct Hints<'a> {
     pub format: Option<&'a str>,
 }
 
+/// Bytes as the text of an ID.
+///
+/// # Errors
+/// `Invalid` if they are no text, with the character that is wrong.
+pub fn text_of(bytes: &[u8]) -> Result<&str, ServiceError> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let (good, _) = bytes.split_at(error.valid_up_to());
+        let at = String::from_utf8_lossy(good).chars().count() + 1;
+        ServiceError::invalid(format!("no ID: at character {at}: it is not UTF-8"))
+    })
+}
+
 impl Service {
     /// All plausible meanings of the ID `text`.
     ///

@@ -69,7 +69,7 @@ async fn a_raise_moves_forward_only() {
     let raised = server.json("POST", path, r#"{"to":"5000"}"#).await;
     assert_eq!(
         (raised.status, raised.body.as_str()),
-        (200, r#"{"sequence":"notes","next":"5001"}"#)
+        (200, r#"{"sequence":"notes","kind":"ticket","next":"5001"}"#)
     );
     let next = server.post("/v1/sequences/notes/next").await.value();
     assert_eq!(next["first"], "5001");
@@ -127,7 +127,7 @@ async fn a_sequence_is_shown_with_all_that_there_is_to_see() {
     server.json("PUT", "/v1/sequences/notes", r#"{"block_len":100}"#).await;
     let burnt = json!({
         "crash": "0", "indeterminate": "0", "skipped": "0", "raise": "0", "stop": "0",
-        "abandoned": "0", "broken": "0"
+        "abandoned": "0", "broken": "0", "fenced": "0"
     });
     let mut expected = json!({
         "sequence": "notes", "kind": "ticket", "order": "strict", "block_len": "100",
@@ -250,6 +250,7 @@ async fn an_id_is_explained() {
         ("/v1/decode/12x", "at character 3"),
         ("/v1/decode/%ff", "at character 1"),
         ("/v1/decode/%20", "at character 1"),
+        ("/v1/decode/%C3%A9%ff", "at character 2"),
         ("/v1/decode/1?layout=nobody", "layout"),
         ("/v1/decode/1?format=nothing", "a format is"),
         ("/v1/decode/1?layout=js53&sequence=e", "not both"),

@@ -50,6 +50,7 @@ fn the_document_is_complete() {
         "get /metrics",
         "get /openapi.json",
         "get /readyz",
+        "get /v1/cluster",
         "get /v1/decode/{id}",
         "get /v1/sequences",
         "get /v1/sequences/{name}",

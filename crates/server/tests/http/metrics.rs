@@ -2,18 +2,22 @@
 
 use std::collections::HashMap;
 
+use serde_json::Value;
 use ticketd_server::error::ErrorKind;
 
 use super::support::{Reply, Server};
 
 /// Every metric, its type and its labels.
-const METRICS: [(&str, &str, &[&str]); 20] = [
+const METRICS: [(&str, &str, &[&str]); 23] = [
     ("ticketd_ids_issued_total", "counter", &["sequence"]),
     ("ticketd_ids_burnt_total", "counter", &["sequence", "reason"]),
     ("ticketd_ids_held", "gauge", &["sequence"]),
     ("ticketd_high_water_mark", "gauge", &["sequence"]),
     ("ticketd_ids_left", "gauge", &["sequence"]),
+    ("ticketd_time_bits_left", "gauge", &["sequence"]),
+    ("ticketd_time_runs_out_timestamp_seconds", "gauge", &["sequence"]),
     ("ticketd_worker_ids_left", "gauge", &["sequence"]),
+    ("ticketd_worker_ids_last_seconds", "gauge", &["sequence"]),
     ("ticketd_sequence_rate", "gauge", &["sequence"]),
     ("ticketd_sequence_lasts_seconds", "gauge", &["sequence"]),
     ("ticketd_refill_waits_total", "counter", &["sequence"]),
@@ -136,6 +140,25 @@ async fn the_numbers_are_those_of_the_sequences() {
     assert_eq!(value(&samples, "ticketd_store_fsyncs_total", &[]), "7");
     let version = [("version", env!("CARGO_PKG_VERSION"))];
     assert_eq!(value(&samples, "ticketd_build_info", &version), "1");
+}
+
+#[tokio::test]
+async fn what_a_snowflake_has_left_is_measured() {
+    let server = Server::start().await;
+    server.json("PUT", "/v1/sequences/events", r#"{"kind":"snowflake"}"#).await;
+    server.post("/v1/sequences/events/next").await;
+    let (_, samples) = read(&server.get("/metrics").await);
+    let of = |name: &str| value(&samples, name, &[("sequence", "events")]).to_owned();
+    // 2093-09-06T15:47:35Z.
+    assert_eq!(of("ticketd_time_runs_out_timestamp_seconds"), "3903090455");
+    assert!((30.0..41.0).contains(&of("ticketd_time_bits_left").parse::<f64>().unwrap()));
+    assert!(of("ticketd_ids_left").parse::<u64>().unwrap() > 1 << 60);
+    assert_eq!(of("ticketd_worker_ids_left"), "1023");
+    assert_eq!(of("ticketd_worker_ids_last_seconds"), "+Inf");
+    let shown = server.get("/v1/sequences/events").await.value();
+    assert_eq!((&shown["workers_left"], &shown["workers_last"]), (&1023.into(), &Value::Null));
+    assert!(shown["left"].as_str().unwrap().parse::<u64>().unwrap() > 1 << 60);
+    assert!((30.0..41.0).contains(&shown["time_bits_left"].as_f64().unwrap()));
 }
 
 #[tokio::test]

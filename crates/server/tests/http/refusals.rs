@@ -137,7 +137,8 @@ async fn a_bad_definition_is_refused_and_creates_nothing() {
         r#"{"block_len":"Auto"}"#,
         r#"{"block_len":true}"#,
         r#"{"block_len":[1]}"#,
-        r#"{"order":"loose"}"#,
+        r#"{"order":"lose"}"#,
+        r#"{"kind":"uuid7","order":"loose"}"#,
         r#"{"block_len":1,"block_len":1}"#,
         "\u{feff}{}",
         &deep,
@@ -151,6 +152,28 @@ async fn a_bad_definition_is_refused_and_creates_nothing() {
     server.send("PUT", "/v1/sequences/notes", &not_utf8, b"\"\xff").await.invalid();
     server.json("PUT", "/v1/sequences/notes?x=1", "").await.invalid();
     server.get("/v1/sequences/notes").await.problem(404, "not-found", "not-found");
+}
+
+#[tokio::test]
+async fn a_step_of_a_resize_from_another_generation_is_refused_and_changes_nothing() {
+    let server = Server::start().await;
+    let stride = r#"{"kind":"stride","members":3,"offset":2}"#;
+    server.json("PUT", "/v1/sequences/s", stride).await;
+    let before = server.get("/v1/stride/s").await.value();
+    let plan = r#""plan":{"attempt":1,"digest":"00000000000000aa"}"#;
+    let accept = format!(
+        r#"{{"step":"accept",{plan},"generation":7,"seat":{{"members":5,"offset":2}},
+            "cap":"100","joins":false}}"#
+    );
+    let detail = server.json("POST", "/v1/stride/s", &accept).await;
+    let detail = detail.problem(409, "conflict", "conflict");
+    assert!(detail.contains("another generation"), "{detail}");
+    let open = format!(r#"{{"step":"open",{plan},"floor":"100"}}"#);
+    let detail = server.json("POST", "/v1/stride/s", &open).await;
+    let detail = detail.problem(409, "conflict", "conflict");
+    assert!(detail.contains("has not accepted the plan"), "{detail}");
+    assert_eq!(server.get("/v1/stride/s").await.value(), before);
+    assert_eq!(server.post("/v1/sequences/s/next").await.value()["first"], "2");
 }
 
 #[tokio::test]

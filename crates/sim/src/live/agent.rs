@@ -4,25 +4,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
-use ticketd_core::block::Block;
 use ticketd_core::count::Count;
-use ticketd_core::ids::Id;
+use ticketd_core::definition::KindName;
+use ticketd_core::ids::{Id, Ids, Range};
 use ticketd_core::name::Name;
 use ticketd_core::time::Instant;
 use ticketd_server::clock::Clock;
 
-use super::auditor::Auditor;
-use super::kinds::KindAuditor;
+use super::audit::Audit;
 use super::stop::Stop;
 use super::{Source, Trouble, Watch};
 
 /// An agent that is behind its pace by more than this does not catch up.
 const CATCH_UP_MAX: Duration = Duration::from_secs(1);
 
-/// Where an agent gets its tickets.
+/// Where an agent gets its IDs.
 pub(super) enum Supply {
     /// From a dispenser, one at a time.
-    Hatch(Receiver<u64>),
+    Hatch(Receiver<Id>),
     /// From a server, as many at a time as the agent may keep.
     Remote(Box<dyn Source>),
 }
@@ -90,7 +89,10 @@ pub(super) struct Agent<'a> {
     /// Counted from 1.
     pub(super) number: usize,
     pub(super) table: &'a Name,
-    pub(super) auditor: &'a Auditor,
+    pub(super) kind: KindName,
+    pub(super) audit: &'a Audit,
+    /// Whom it asks, where there are several.
+    pub(super) issuer: usize,
     pub(super) supply: Supply,
     pub(super) shared: &'a Shared<'a>,
 }
@@ -112,27 +114,27 @@ impl Agent<'_> {
             let Ok(count) = Count::new(shared.budget.claim(batch)) else {
                 return;
             };
-            let asked = self.auditor.asking();
-            let Some(block) = self.next(count) else {
+            let before = self.audit.asking(self.issuer);
+            let Some(ids) = self.next(count) else {
                 return;
             };
-            self.auditor.answered(asked, block);
-            if !self.show(block, &mut pace) {
+            self.audit.answered(before, &ids);
+            if !self.show(&ids, &mut pace) {
                 shared.stop.request();
                 return;
             }
         }
     }
 
-    /// The next tickets; `None` when there will be no more.
-    fn next(&mut self, count: Count) -> Option<Block> {
+    /// The next IDs; `None` when there will be no more.
+    fn next(&mut self, count: Count) -> Option<Ids> {
         match &mut self.supply {
-            Supply::Hatch(hatch) => {
-                let ticket = hatch.recv().ok()?;
-                Some(Block::new(ticket, ticket + 1).expect("a ticket is an ID"))
-            }
+            Supply::Hatch(hatch) => Some(match hatch.recv().ok()? {
+                Id::Integer(first) => Ids::Range(Range { first, step: 1, count: 1 }),
+                Id::Uuid(id) | Id::Ulid(id) => Ids::Wide(vec![id]),
+            }),
             Supply::Remote(source) => match source.next(self.table, count) {
-                Ok(block) => Some(block),
+                Ok(ids) => Some(ids),
                 Err(error) => {
                     let Self { number, table, .. } = self;
                     self.shared.trouble.report(format!("agent {number}, {table}: {error}"));
@@ -143,53 +145,18 @@ impl Agent<'_> {
         }
     }
 
-    /// Spends the tickets at the agent's pace; what is left at a stop at once, since it was
-    /// answered. Returns whether anybody still looks.
-    fn show(&self, block: Block, pace: &mut Pace) -> bool {
-        for ticket in block.ids() {
-            if ticket > block.start() {
+    /// Spends the IDs at the agent's pace; what is left at a stop at once, since it was answered.
+    /// Returns whether anybody still looks.
+    fn show(&self, ids: &Ids, pace: &mut Pace) -> bool {
+        for (index, id) in ids.iter(self.kind).enumerate() {
+            if index > 0 {
                 pace.wait(self.shared.stop);
             }
-            if !self.shared.watch.ticket(self.number, self.table, Id::Integer(ticket)) {
+            if !self.shared.watch.ticket(self.number, self.table, id) {
                 return false;
             }
         }
         true
-    }
-}
-
-/// An agent that asks for IDs of another kind than tickets.
-pub(super) struct KindAgent<'a> {
-    /// Counted from 1.
-    pub(super) number: usize,
-    pub(super) table: &'a Name,
-    pub(super) auditor: &'a KindAuditor,
-    /// Which issuer of its table it asks.
-    pub(super) issuer: usize,
-    pub(super) hatch: Receiver<Id>,
-    pub(super) shared: &'a Shared<'a>,
-}
-
-impl KindAgent<'_> {
-    /// Asks until the budget is spent or somebody says stop.
-    pub(super) fn run(self) {
-        let shared = self.shared;
-        let mut pace = Pace::new(shared.clock, shared.rate);
-        loop {
-            pace.wait(shared.stop);
-            if shared.stop.is_requested() || shared.budget.claim(1) == 0 {
-                return;
-            }
-            let asked = self.auditor.asking(self.issuer);
-            let Ok(id) = self.hatch.recv() else {
-                return;
-            };
-            self.auditor.answered(asked, id);
-            if !shared.watch.ticket(self.number, self.table, id) {
-                shared.stop.request();
-                return;
-            }
-        }
     }
 }
 

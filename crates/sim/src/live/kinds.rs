@@ -1,7 +1,7 @@
-//! The live simulation of kinds other than tickets: who issues, and how their IDs are checked.
+//! Who issues in the live simulation, and how IDs of kinds other than tickets are checked.
 //!
 //! Stride has a server with a store of its own for each agent, as each member has; snowflake a
-//! generator for each agent, over one store that leases worker IDs; UUIDs and ULIDs have one
+//! generator for each agent, over one store that leases worker IDs; the others have one
 //! server. An *issuer* is such a server.
 
 use std::collections::{BTreeSet, HashSet};
@@ -9,7 +9,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ticketd_core::definition::{Definition, Kind, KindName};
-use ticketd_core::ids::Id;
+use ticketd_core::ids::{Id, Ids};
 use ticketd_core::name::Name;
 use ticketd_core::snowflake::{CounterStart, Snowflake, preset};
 use ticketd_core::stride::Seat;
@@ -51,8 +51,18 @@ impl Issuers {
 
     /// Who issues to `agent`, counted from 1.
     pub(super) fn of(&self, agent: usize) -> &Local {
-        let index = if has_issuer_per_agent(self.kind) { agent - 1 } else { 0 };
-        &self.servers[index]
+        &self.servers[self.index_of(agent)]
+    }
+
+    /// The number of the one who issues to `agent`, counted from 0.
+    pub(super) const fn index_of(&self, agent: usize) -> usize {
+        if has_issuer_per_agent(self.kind) { agent - 1 } else { 0 }
+    }
+
+    /// How many tickets of `table` the server knows to be lost; `None` of other kinds, whose IDs
+    /// leave gaps anyway.
+    pub(super) fn burnt(&self, table: &Name) -> Option<u64> {
+        (self.kind == KindName::Ticket).then(|| self.servers[0].burnt(table))
     }
 
     /// Ends all servers. Returns whether they ended in time.
@@ -61,20 +71,25 @@ impl Issuers {
     }
 }
 
-pub(super) const fn has_issuer_per_agent(kind: KindName) -> bool {
+const fn has_issuer_per_agent(kind: KindName) -> bool {
     matches!(kind, KindName::Stride | KindName::Snowflake)
 }
 
 /// The kind of the sequence of `agent`'s table on its server.
 fn kind_of(plan: &Plan, agent: usize) -> Kind {
-    match plan.kind {
+    let table = plan.table_of(agent);
+    let of_table = |other: &usize| plan.table_of(*other) == table;
+    let members = (1..=plan.agents).filter(of_table).count();
+    let offset = (1..=agent).filter(of_table).count();
+    kind_in_seat(plan.kind, members, offset)
+}
+
+/// A sequence of `kind` on the server number `offset`, from 1 on, of so many `members`.
+pub(crate) fn kind_in_seat(kind: KindName, members: usize, offset: usize) -> Kind {
+    let number = |n: usize| u32::try_from(n).expect("there are not so many servers");
+    match kind {
         KindName::Ticket => Kind::Ticket,
         KindName::Stride => {
-            let table = plan.table_of(agent);
-            let of_table = |other: &usize| plan.table_of(*other) == table;
-            let members = (1..=plan.agents).filter(of_table).count();
-            let offset = (1..=agent).filter(of_table).count();
-            let number = |n: usize| u32::try_from(n).expect("there are not so many agents");
             Kind::Stride(Seat::new(number(members), number(offset)).expect("it is one of them"))
         }
         KindName::Snowflake => Kind::Snowflake(Snowflake {
@@ -114,7 +129,8 @@ pub struct AskedIssuer {
 /// before it was asked for, if the kind promises that.
 #[derive(Debug)]
 pub struct KindAuditor {
-    kind: KindName,
+    /// Whether an issuer's IDs rise.
+    rises: bool,
     kept_max: usize,
     book: Mutex<KindBook>,
 }
@@ -136,12 +152,17 @@ struct KindBook {
 impl KindAuditor {
     /// An auditor of IDs of `kind` from so many issuers.
     pub fn new(kind: KindName, issuers: usize) -> Self {
-        Self::keeping(kind, issuers, KEPT_MAX)
+        Self::keeping(kind != KindName::Uuid4, issuers, KEPT_MAX)
     }
 
-    fn keeping(kind: KindName, issuers: usize, kept_max: usize) -> Self {
+    /// An auditor of IDs in no order, from one issuer.
+    pub fn unordered() -> Self {
+        Self::keeping(false, 1, KEPT_MAX)
+    }
+
+    fn keeping(rises: bool, issuers: usize, kept_max: usize) -> Self {
         let book = KindBook { highest: vec![None; issuers], ..KindBook::default() };
-        Self { kind, kept_max, book: Mutex::new(book) }
+        Self { rises, kept_max, book: Mutex::new(book) }
     }
 
     /// To be called before `issuer` is asked.
@@ -158,13 +179,13 @@ impl KindAuditor {
         book.seen.last = book.seen.last.max(Some(id));
         let highest = &mut book.highest[asked.issuer];
         *highest = (*highest).max(Some(id));
-        if self.rises()
+        if self.rises
             && let Some(before) = asked.before.filter(|before| *before >= id)
         {
             book.found.inversions += 1;
             book.seen.an_inversion.get_or_insert((id, before));
         }
-        let is_new = if self.rises() {
+        let is_new = if self.rises {
             book.note_newest(id, self.kept_max)
         } else {
             book.note_oldest(id, self.kept_max)
@@ -172,6 +193,15 @@ impl KindAuditor {
         if !is_new {
             book.found.duplicates += 1;
             book.seen.a_duplicate.get_or_insert(id);
+        }
+    }
+
+    /// As [`answered`](Self::answered), for IDs of `kind` in one answer: each is to be larger than
+    /// the one before it as well.
+    pub fn answered_all(&self, mut asked: AskedIssuer, kind: KindName, ids: &Ids) {
+        for id in ids.iter(kind) {
+            self.answered(asked, id);
+            asked.before = asked.before.max(Some(id));
         }
     }
 
@@ -185,23 +215,18 @@ impl KindAuditor {
         let book = self.book();
         let mut seen = book.seen.clone();
         let kept = self.kept_max;
-        let compared = match (self.rises(), book.found.unchecked) {
+        let compared = match (self.rises, book.found.unchecked) {
             (_, 0) => "each compared with all others".to_owned(),
             (true, n) => format!("each compared with the {kept} largest, but for {n} smaller ones"),
             (false, n) => format!("each compared with the first {kept}, {n} with no others"),
         };
-        let order = if self.rises() {
+        let order = if self.rises {
             "and larger than what its server had answered before it was asked for"
         } else {
             "in no order"
         };
         seen.checked = format!("{compared}, {order}");
         (book.found, seen)
-    }
-
-    /// Whether an issuer's IDs rise.
-    fn rises(&self) -> bool {
-        self.kind != KindName::Uuid4
     }
 
     fn book(&self) -> MutexGuard<'_, KindBook> {
@@ -272,9 +297,19 @@ mod tests {
     }
 
     #[test]
+    fn a_step_back_within_one_answer_is_found() {
+        let auditor = KindAuditor::new(KindName::Uuid7, 1);
+        let ids = Ids::Wide(vec![10, 30, 20]);
+        auditor.answered_all(auditor.asking(0), KindName::Uuid7, &ids);
+        let (found, seen) = auditor.findings();
+        assert_eq!((found.issued, found.inversions), (3, 1));
+        assert_eq!(seen.an_inversion, Some((Id::Uuid(20), Id::Uuid(30))));
+    }
+
+    #[test]
     fn what_could_not_be_compared_is_counted() {
-        for kind in [KindName::Snowflake, KindName::Uuid4] {
-            let auditor = KindAuditor::keeping(kind, 2, 2);
+        for rises in [true, false] {
+            let auditor = KindAuditor::keeping(rises, 2, 2);
             answer(&auditor, 0, &[10, 20, 30, 40]);
             answer(&auditor, 1, &[5]);
             let (found, seen) = auditor.findings();

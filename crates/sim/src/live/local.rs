@@ -1,5 +1,5 @@
 //! The ticket server inside the simulation: the service that every protocol calls, over a store
-//! in memory, and a dispenser per table that hands its tickets out over a channel.
+//! in memory, and a dispenser per table that hands its IDs out over a channel.
 
 use std::io;
 use std::sync::Arc;
@@ -43,14 +43,22 @@ impl Local {
     /// # Errors
     /// As [`Local::start`].
     pub fn over(store: Arc<dyn Store>) -> io::Result<Self> {
+        Self::by_clock(store, Clock::start())
+    }
+
+    /// A service over `store` that tells the time by `clock`.
+    ///
+    /// # Errors
+    /// As [`Local::start`].
+    pub(crate) fn by_clock(store: Arc<dyn Store>, clock: Clock) -> io::Result<Self> {
         // One worker is enough for refills; the tickets are taken on the dispensers' threads.
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_time().build()?;
-        let service = Service::new(store, ServiceSettings::default(), Clock::start());
+        let service = Service::new(store, ServiceSettings::default(), clock);
         Ok(Self { service, runtime })
     }
 
-    /// A dispenser of tickets for `table`.
-    pub(super) fn dispenser(&self, table: &Name) -> Dispenser {
+    /// A dispenser of IDs of `table`.
+    pub(crate) fn dispenser(&self, table: &Name) -> Dispenser {
         Dispenser {
             service: Arc::clone(&self.service),
             runtime: self.runtime.handle().clone(),
@@ -60,7 +68,7 @@ impl Local {
     }
 
     /// Makes the sequence `table`.
-    pub(super) fn create(&self, table: &Name, definition: Definition) -> io::Result<()> {
+    pub(crate) fn create(&self, table: &Name, definition: Definition) -> io::Result<()> {
         let made = self.runtime.block_on(self.service.create(table, definition, false));
         made.map(drop).map_err(|error| not_made(table, error))
     }
@@ -72,13 +80,13 @@ impl Local {
     }
 
     /// Ends the service. Returns whether it ended in time.
-    pub(super) fn stop(&self) -> bool {
+    pub(crate) fn stop(&self) -> bool {
         self.runtime.block_on(self.service.stop(STOP_TIMEOUT))
     }
 }
 
-/// Takes tickets of one table from the service, one after the other.
-pub(super) struct Dispenser {
+/// Takes IDs of one table from the service, one after the other.
+pub(crate) struct Dispenser {
     service: Arc<Service>,
     runtime: Handle,
     table: Name,
@@ -86,18 +94,8 @@ pub(super) struct Dispenser {
 }
 
 impl Dispenser {
-    /// Hands tickets out until nobody takes them any more.
-    pub(super) fn run(mut self, hatch: &Sender<u64>) -> Result<(), ServiceError> {
-        loop {
-            let ticket = self.next()?;
-            if hatch.send(ticket).is_err() {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Hands IDs of any kind out until nobody takes them any more.
-    pub(super) fn run_ids(mut self, hatch: &Sender<Id>) -> Result<(), ServiceError> {
+    /// Hands IDs out until nobody takes them any more.
+    pub(super) fn run(mut self, hatch: &Sender<Id>) -> Result<(), ServiceError> {
         loop {
             let id = self.next_id()?;
             if hatch.send(id).is_err() {
@@ -106,7 +104,8 @@ impl Dispenser {
         }
     }
 
-    fn next_id(&mut self) -> Result<Id, ServiceError> {
+    /// The next ID: from memory as a rule, and when the block is spent by way of the owner.
+    pub(crate) fn next_id(&mut self) -> Result<Id, ServiceError> {
         if let Some(range) = self.source.as_ref().and_then(|source| source.take_up_to(1)) {
             return Ok(Id::Integer(range.first));
         }
@@ -114,16 +113,5 @@ impl Dispenser {
         let issued = self.runtime.block_on(asked)?;
         self.source = self.service.opened(self.table.as_str());
         Ok(issued.ids.iter(issued.kind).next().expect("one was asked for"))
-    }
-
-    /// The next ticket: from memory as a rule, and when the block is spent by way of the owner.
-    fn next(&mut self) -> Result<u64, ServiceError> {
-        if let Some(range) = self.source.as_ref().and_then(|source| source.take(1)) {
-            return Ok(range.first);
-        }
-        let asked = self.service.next(&self.table, Count::ONE);
-        let issued = self.runtime.block_on(asked)?;
-        self.source = self.service.opened(self.table.as_str());
-        Ok(issued.ids.integers().next().expect("one was asked for"))
     }
 }

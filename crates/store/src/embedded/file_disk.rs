@@ -164,6 +164,18 @@ impl Disk for FileDisk {
     }
 }
 
+impl Drop for FileDisk {
+    /// Unlocks in so many words. Closing would not always do: a process that was forked meanwhile
+    /// has a duplicate of the descriptor until it runs its own program, and the lock is held as
+    /// long as any duplicate is open. Whoever writes has the disk in an `Arc`, redb too, so that
+    /// nobody is left who could write when this runs.
+    fn drop(&mut self) {
+        if let Err(error) = self.store.unlock() {
+            tracing::debug!(%error, "the store is unlocked by closing it");
+        }
+    }
+}
+
 fn lock(store: &File, dir: &Path) -> Result<(), Failure> {
     match store.try_lock() {
         Ok(()) => Ok(()),
@@ -204,4 +216,25 @@ fn sync_parent(dir: &Path) -> io::Result<()> {
         None => return Ok(()),
     };
     File::open(parent)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::Embedded;
+
+    #[test]
+    fn a_duplicate_of_the_descriptor_does_not_keep_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = FileDisk::open(dir.path()).unwrap();
+        // As in a child between fork and exec: the same open file, in other hands.
+        let duplicate = disk.store.try_clone().unwrap();
+        let store = Embedded::open_on(Arc::new(disk), 1).unwrap();
+        FileDisk::open(dir.path()).expect_err("the store is open");
+        drop(store);
+        drop(Embedded::open(dir.path()).unwrap());
+        drop(duplicate);
+    }
 }
