@@ -79,10 +79,17 @@ impl Clients {
     ///
     /// # Panics
     /// If a client has panicked.
-    pub fn stop(self) -> Vec<Call> {
+    pub fn stop(mut self) -> Vec<Call> {
         self.stop.store(true, Ordering::Relaxed);
-        let calls = self.threads.into_iter();
+        let calls = std::mem::take(&mut self.threads).into_iter();
         calls.flat_map(|thread| thread.join().expect("a client does not panic")).collect()
+    }
+}
+
+impl Drop for Clients {
+    fn drop(&mut self) {
+        // Of a run that has failed: nobody wants their calls any more.
+        self.stop.store(true, Ordering::Relaxed);
     }
 }
 

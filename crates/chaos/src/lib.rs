@@ -8,6 +8,7 @@ pub mod check;
 mod clients;
 mod clock;
 pub mod engine;
+mod evidence;
 mod faults;
 pub mod history;
 mod nemesis;
@@ -17,8 +18,6 @@ pub mod report;
 mod servers;
 mod talk;
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -26,13 +25,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use ticketd_engines::Place;
 
-use check::{Found, Revival, Violation, check, revived};
+use check::{Found, Revival, check, revived};
 use clients::Clients;
 use clock::{Clock, micros};
 use engine::MEMBERS_MAX;
 use faults::Field;
 use history::{Asked, Call, Promise};
-use nemesis::{Done, Fault, Nemesis};
+use nemesis::{Done, Nemesis};
 use net::Net;
 use random::Random;
 use report::{Latency, Outcomes, Report, felt};
@@ -74,22 +73,56 @@ pub struct Options {
 /// the report says so.
 pub fn run(options: &Options, stop: &AtomicBool, tell: &dyn Fn(&str)) -> Result<Report> {
     ensure!(options.servers >= 2, "there is nothing to share: at least two servers");
-    let clock = Clock::start();
     let place = Place::temporary()?;
-    let random = Random::new(options.seed);
     let mut field = start(options, &place)?;
     let sequences = create(&field.servers[0])?;
-    field.owned = sequences
-        .iter()
-        .filter(|sequence| sequence.promise == Promise::Strict)
-        .map(|sequence| sequence.name.clone())
-        .collect();
+    let owned = sequences.iter().filter(|sequence| sequence.promise == Promise::Strict);
+    field.owned = owned.map(|sequence| sequence.name.clone()).collect();
+    let played = play(options, &mut field, &sequences, stop, tell)?;
+    tell("checking");
+    let marks = marks(options, &place, &field, &sequences)?;
+    let found = judge(&played, &sequences, &marks);
+    let Played { calls, done, .. } = &played;
+    let violations_file = evidence::write(options, &found, calls, &sequences, &done.faults)?;
+    let latencies = calls.iter().filter(|call| call.ids().is_some() && !call.is_more);
+    Ok(Report {
+        engine: options.engine.clone(),
+        seed: options.seed,
+        lasted_us: played.lasted_us,
+        requests: Outcomes::of(calls),
+        latency: Latency::of(latencies.map(|call| call.end_us - call.start_us).collect()),
+        commits: played.commits,
+        felt: felt(calls, &done.faults),
+        found,
+        violations_file,
+    })
+}
+
+/// What has happened in a run.
+struct Played {
+    /// Of all clients: those of each in their order.
+    calls: Vec<Call>,
+    clients: usize,
+    done: Done,
+    revival: Revival,
+    lasted_us: u64,
+    commits: u64,
+}
+
+/// Lets the clients work while the nemesis rages, and then until they are served again.
+fn play(
+    options: &Options,
+    field: &mut Field,
+    sequences: &[Asked],
+    stop: &AtomicBool,
+    tell: &dyn Fn(&str),
+) -> Result<Played> {
+    let (clock, random) = (Clock::start(), Random::new(options.seed));
     let ports: Vec<_> = field.servers.iter().map(|server| (server.resp, server.http)).collect();
-    let begun_us = clock.now_us();
-    let clients = Clients::start(clock, &ports, &sequences, &random.part(1));
+    let clients = Clients::start(clock, &ports, sequences, &random.part(1));
     std::thread::sleep(WARM_UP);
     let until_us = clock.now_us() + micros(options.lasts);
-    let nemesis = Nemesis::new(clock, &mut field, options.lease, random.part(2), stop, tell);
+    let nemesis = Nemesis::new(clock, field, options.lease, random.part(2), stop, tell);
     let done = nemesis.rage(until_us)?;
     let revival = Revival {
         healed_us: clock.now_us(),
@@ -98,30 +131,19 @@ pub fn run(options: &Options, stop: &AtomicBool, tell: &dyn Fn(&str)) -> Result<
     };
     wait_for_revival(clock, &clients, &revival);
     let commits = field.servers.iter().filter_map(commits).sum();
-    let lasted_us = clock.now_us() - begun_us;
-    let count = clients.count();
-    let calls = clients.stop();
-    tell("checking");
-    let marks = marks(options, &place, &field, &sequences)?;
-    let mut found = check(&calls, &sequences, &marks);
-    revived(&calls, &sequences, count, &revival, &mut found);
-    for (server, said) in &done.ended {
+    let (lasted_us, count) = (clock.now_us(), clients.count());
+    Ok(Played { calls: clients.stop(), clients: count, done, revival, lasted_us, commits })
+}
+
+/// What is wrong with it.
+fn judge(played: &Played, sequences: &[Asked], marks: &[Option<u64>]) -> Found {
+    let mut found = check(&played.calls, sequences, marks);
+    revived(&played.calls, sequences, played.clients, &played.revival, &mut found);
+    for (server, said) in &played.done.ended {
         let what = format!("server {server} ended by itself: {}", said.trim());
         found.add(check::Kind::Server, what, Vec::new());
     }
-    let violations_file = write_violations(options, &found, &calls, &sequences, &done)?;
-    let latencies = calls.iter().filter(|call| call.ids().is_some() && !call.is_more);
-    Ok(Report {
-        engine: options.engine.clone(),
-        seed: options.seed,
-        lasted_us,
-        requests: Outcomes::of(&calls),
-        latency: Latency::of(latencies.map(|call| call.end_us - call.start_us).collect()),
-        commits,
-        felt: felt(&calls, &done.faults),
-        found,
-        violations_file,
-    })
+    found
 }
 
 /// Starts the engine and the servers.
@@ -194,62 +216,6 @@ fn marks(
         mark.map(Some).with_context(|| format!("{} has no mark: {told}", sequence.name))
     };
     sequences.iter().map(mark).collect()
-}
-
-/// Calls of the same sequence that ended so long before a violation or began so long after it are
-/// written down with it.
-const AROUND_US: u64 = 2_000_000;
-
-/// Writes down what happened around violations, if there are some.
-fn write_violations(
-    options: &Options,
-    found: &Found,
-    calls: &[Call],
-    sequences: &[Asked],
-    done: &Done,
-) -> Result<Option<PathBuf>> {
-    if found.violations.is_empty() {
-        return Ok(None);
-    }
-    let name = format!("chaos-{}-{}.txt", options.engine, options.seed);
-    std::fs::create_dir_all(&options.violations_dir)?;
-    let path = options.violations_dir.join(name);
-    let mut out = BufWriter::new(File::create(&path)?);
-    for Fault { kind, what, from_us, until_us, .. } in &done.faults {
-        writeln!(out, "fault {from_us} to {until_us} us: {}: {what}", kind.name())?;
-    }
-    for violation in &found.violations {
-        write_violation(&mut out, violation, calls, sequences)?;
-    }
-    out.flush()?;
-    Ok(Some(path))
-}
-
-fn write_violation(
-    out: &mut impl Write,
-    violation: &Violation,
-    calls: &[Call],
-    sequences: &[Asked],
-) -> Result<()> {
-    writeln!(out, "\n{violation}")?;
-    for call in &violation.calls {
-        writeln!(out, "{}", call.to_json(sequences))?;
-    }
-    let Some(last) = violation.calls.last() else {
-        return Ok(());
-    };
-    writeln!(out, "around it:")?;
-    let is_near = |call: &&Call| {
-        call.sequence == last.sequence
-            && call.end_us + AROUND_US > last.start_us
-            && call.start_us < last.end_us + AROUND_US
-    };
-    let mut near: Vec<&Call> = calls.iter().filter(is_near).collect();
-    near.sort_by_key(|call| call.start_us);
-    for call in near {
-        writeln!(out, "{}", call.to_json(sequences))?;
-    }
-    Ok(())
 }
 
 /// A run as a test: an error if a promise was broken or something did not work.
