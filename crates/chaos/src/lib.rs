@@ -84,6 +84,7 @@ pub fn run(options: &Options, stop: &AtomicBool, tell: &dyn Fn(&str)) -> Result<
     let found = judge(&played, &sequences, &marks);
     let Played { calls, done, .. } = &played;
     let violations_file = evidence::write(options, &found, calls, &sequences, &done.faults)?;
+    let (felt, felt_of_two) = felt(calls, &done.faults);
     let latencies = calls.iter().filter(|call| call.ids().is_some() && !call.is_more);
     Ok(Report {
         engine: options.engine.clone(),
@@ -92,7 +93,8 @@ pub fn run(options: &Options, stop: &AtomicBool, tell: &dyn Fn(&str)) -> Result<
         requests: Outcomes::of(calls),
         latency: Latency::of(latencies.map(|call| call.end_us - call.start_us).collect()),
         commits: played.commits,
-        felt: felt(calls, &done.faults),
+        felt,
+        felt_of_two,
         found,
         violations_file,
     })

@@ -26,6 +26,8 @@ pub struct Report {
     pub commits: u64,
     /// What was felt of the faults of each kind.
     pub felt: BTreeMap<Kind, Felt>,
+    /// What was felt of rounds with two faults at once.
+    pub felt_of_two: Felt,
     /// What is wrong.
     pub found: Found,
     /// Where the calls are that show it.
@@ -58,11 +60,13 @@ pub struct Latency {
     pub max_us: u64,
 }
 
-/// What was felt of the faults of a kind, from their beginning until the next one's.
+/// What was felt of faults, from their beginning until the next one's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Felt {
-    /// How many there were.
+    /// How many there were. What follows is of those that were alone.
     pub count: u64,
+    /// How many were not alone.
+    pub with_another: u64,
     /// The longest time without an answer of a client at a server that was up and connected; `None`
     /// if there was no such server.
     pub others_us: Option<u64>,
@@ -106,32 +110,58 @@ impl Latency {
     }
 }
 
-/// What clients felt of `faults`.
-pub fn felt(calls: &[Call], faults: &[Fault]) -> BTreeMap<Kind, Felt> {
+/// What clients felt of `faults`: of those of each kind that were alone, and of two at once.
+pub fn felt(calls: &[Call], faults: &[Fault]) -> (BTreeMap<Kind, Felt>, Felt) {
     let mut by_client: BTreeMap<usize, Vec<&Call>> = BTreeMap::new();
     for call in calls.iter().filter(|call| call.ids().is_some()) {
         by_client.entry(call.place.client).or_default().push(call);
     }
-    let mut all: BTreeMap<Kind, (Felt, Vec<u64>)> = BTreeMap::new();
+    let mut kinds: BTreeMap<Kind, Feeling> = BTreeMap::new();
+    let mut of_two = Feeling::default();
     for fault in faults {
-        let (felt, times) = all.entry(fault.kind).or_default();
-        felt.count += 1;
         let at_once = |other: &&Fault| {
             other.from_us < fault.felt_until_us && fault.from_us < other.felt_until_us
         };
+        let round: Vec<&Fault> = faults.iter().filter(at_once).collect();
+        let kind = kinds.entry(fault.kind).or_default();
+        kind.felt.count += 1;
+        if round.len() > 1 {
+            kind.felt.with_another += 1;
+            of_two.felt.count += 1;
+            of_two.feel(&by_client, fault, &round);
+        } else {
+            kind.feel(&by_client, fault, &round);
+        }
+    }
+    (kinds.into_iter().map(|(kind, feeling)| (kind, feeling.sum())).collect(), of_two.sum())
+}
+
+/// What is gathered of faults that are summed up together.
+#[derive(Default)]
+struct Feeling {
+    felt: Felt,
+    times_us: Vec<u64>,
+}
+
+impl Feeling {
+    fn feel(&mut self, by_client: &BTreeMap<usize, Vec<&Call>>, fault: &Fault, round: &[&Fault]) {
+        let felt = &mut self.felt;
         let hit: BTreeSet<usize> =
-            faults.iter().filter(at_once).flat_map(|other| other.hit.iter().copied()).collect();
+            round.iter().flat_map(|fault| fault.hit.iter().copied()).collect();
         for answered in by_client.values() {
             if hit.contains(&answered[0].place.server) {
                 felt.hit_us = felt.hit_us.max(back_after(answered, fault));
             } else {
                 felt.others_us = felt.others_us.max(Some(longest_wait(answered, fault)));
-                times.extend(during(answered, fault).map(|call| call.end_us - call.start_us));
+                let times = during(answered, fault).map(|call| call.end_us - call.start_us);
+                self.times_us.extend(times);
             }
         }
     }
-    let finish = |(kind, (felt, times))| (kind, Felt { latency: Latency::of(times), ..felt });
-    all.into_iter().map(finish).collect()
+
+    fn sum(self) -> Felt {
+        Felt { latency: Latency::of(self.times_us), ..self.felt }
+    }
 }
 
 /// The calls of a client that ended while `fault` was felt.
@@ -182,23 +212,12 @@ impl fmt::Display for Report {
             "{} commits of the engine/s",
             self.commits * 1_000_000 / self.lasted_us.max(1)
         )?;
-        writeln!(
-            f,
-            "faults                    number   others waited   hit served after   latency of the others"
-        )?;
+        writeln!(f, "{:26} {HEADINGS}", "faults")?;
         for (kind, felt) in &self.felt {
-            let shown = |us: Option<u64>| {
-                us.map_or("-".to_owned(), |us| format!("{:.3} s", us as f64 / 1e6))
-            };
-            writeln!(
-                f,
-                "  {:24} {:5} {:>15} {:>18}   {}",
-                kind.name(),
-                felt.count,
-                shown(felt.others_us),
-                shown(felt.hit_us),
-                felt.latency
-            )?;
+            writeln!(f, "  {:24} {felt}", kind.name())?;
+        }
+        if self.felt_of_two.count > 0 {
+            writeln!(f, "  {:24} {}", "of two at once", self.felt_of_two)?;
         }
         writeln!(
             f,
@@ -212,6 +231,24 @@ impl fmt::Display for Report {
             Some(path) => writeln!(f, "what happened around it: {}", path.display()),
             None => Ok(()),
         }
+    }
+}
+
+/// What the columns of [`Felt`] are.
+const HEADINGS: &str = "number (alone)  others waited  hit served after  latency at the others";
+
+impl fmt::Display for Felt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |us: Option<u64>| {
+            us.map_or_else(|| "-".to_owned(), |us| format!("{:.3} s", us as f64 / 1e6))
+        };
+        let alone = format!("({})", self.count - self.with_another);
+        let (others, hit) = (shown(self.others_us), shown(self.hit_us));
+        write!(f, "{:6} {alone:>7} {others:>14} {hit:>17}", self.count)?;
+        if self.latency == Latency::default() {
+            return Ok(());
+        }
+        write!(f, "  {}", self.latency)
     }
 }
 
@@ -260,10 +297,15 @@ mod tests {
             hit: vec![0],
             far_ahead: None,
         };
-        let felt = felt(&calls, &[fault]);
-        let felt = &felt[&Kind::KillServer];
-        assert_eq!((felt.count, felt.others_us, felt.hit_us), (1, Some(310), Some(350)));
-        assert_eq!((felt.latency.p50_us, felt.latency.max_us), (50, 300));
+        let (kinds, of_two) = felt(&calls, std::slice::from_ref(&fault));
+        let alone = &kinds[&Kind::KillServer];
+        assert_eq!((alone.count, alone.others_us, alone.hit_us), (1, Some(310), Some(350)));
+        assert_eq!((alone.latency.p50_us, alone.latency.max_us), (50, 300));
+        assert_eq!(of_two, Felt::default());
+        let other = Fault { kind: Kind::Slow, hit: vec![1], ..fault.clone() };
+        let (kinds, of_two) = felt(&calls, &[fault, other]);
+        assert_eq!((kinds[&Kind::Slow].with_another, kinds[&Kind::Slow].hit_us), (1, None));
+        assert_eq!((of_two.count, of_two.others_us, of_two.hit_us), (2, None, Some(350)));
     }
 
     #[test]
