@@ -128,6 +128,7 @@ pub fn felt(calls: &[Call], faults: &[Fault]) -> (BTreeMap<Kind, Felt>, Felt) {
         if round.len() > 1 {
             kind.felt.with_another += 1;
             of_two.felt.count += 1;
+            of_two.felt.with_another += 1;
             of_two.feel(&by_client, fault, &round);
         } else {
             kind.feel(&by_client, fault, &round);
@@ -182,10 +183,11 @@ fn longest_wait(answered: &[&Call], fault: &Fault) -> u64 {
     longest.max(fault.felt_until_us - last)
 }
 
-/// How long after the end of `fault` a client had an answer.
+/// How long after the end of `fault` a client had an answer, as long as it is not the next fault
+/// that is felt.
 fn back_after(answered: &[&Call], fault: &Fault) -> Option<u64> {
     let first = answered.partition_point(|call| call.end_us < fault.until_us);
-    answered.get(first).map(|call| call.end_us - fault.until_us)
+    answered.get(first).map(|call| call.end_us.min(fault.felt_until_us) - fault.until_us)
 }
 
 impl Report {
@@ -299,13 +301,13 @@ mod tests {
         };
         let (kinds, of_two) = felt(&calls, std::slice::from_ref(&fault));
         let alone = &kinds[&Kind::KillServer];
-        assert_eq!((alone.count, alone.others_us, alone.hit_us), (1, Some(310), Some(350)));
+        assert_eq!((alone.count, alone.others_us, alone.hit_us), (1, Some(310), Some(300)));
         assert_eq!((alone.latency.p50_us, alone.latency.max_us), (50, 300));
         assert_eq!(of_two, Felt::default());
         let other = Fault { kind: Kind::Slow, hit: vec![1], ..fault.clone() };
         let (kinds, of_two) = felt(&calls, &[fault, other]);
         assert_eq!((kinds[&Kind::Slow].with_another, kinds[&Kind::Slow].hit_us), (1, None));
-        assert_eq!((of_two.count, of_two.others_us, of_two.hit_us), (2, None, Some(350)));
+        assert_eq!((of_two.count, of_two.others_us, of_two.hit_us), (2, None, Some(300)));
     }
 
     #[test]
