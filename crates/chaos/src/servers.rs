@@ -1,5 +1,6 @@
 //! The servers of ticketd that are attacked: real processes on fixed ports.
 
+use std::fs::DirEntry;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -13,9 +14,6 @@ use crate::talk::http;
 
 /// How long a server may take until it is ready, with the engine there.
 const READY_BOUND: Duration = Duration::from_secs(30);
-
-/// Debian's libfaketime for programs with threads.
-const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 
 /// A server.
 #[derive(Debug)]
@@ -54,8 +52,8 @@ impl Server {
         std::fs::write(&clock_file, "+0")?;
         let mut command = place.command(ticketd, None);
         clear_settings(&mut command);
-        if can_set_clocks() {
-            lie_about_the_time(&mut command, &clock_file);
+        if let Some(faketime) = faketime() {
+            lie_about_the_time(&mut command, &faketime, &clock_file);
         }
         command.arg("serve").args(args).args(["--advertise", &address]);
         command.args(["--resp", &local(resp), "--http", &local(http)]);
@@ -134,11 +132,18 @@ impl Server {
 
 /// Whether a server's wall clock can be set.
 pub fn can_set_clocks() -> bool {
-    Path::new(FAKETIME).is_file()
+    faketime().is_some()
 }
 
-fn lie_about_the_time(command: &mut Command, clock_file: &Path) {
-    command.env("LD_PRELOAD", FAKETIME).env("FAKETIME_TIMESTAMP_FILE", clock_file);
+/// Debian's libfaketime for programs with threads; each architecture has a folder of its own.
+fn faketime() -> Option<PathBuf> {
+    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let library = |folder: DirEntry| folder.path().join("faketime/libfaketimeMT.so.1");
+    folders.map(library).find(|library| library.is_file())
+}
+
+fn lie_about_the_time(command: &mut Command, faketime: &Path, clock_file: &Path) {
+    command.env("LD_PRELOAD", faketime).env("FAKETIME_TIMESTAMP_FILE", clock_file);
     // Its names for it before and since 0.9.10.
     command.env("DONT_FAKE_MONOTONIC", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
     // How many seconds pass until it reads the file again.
