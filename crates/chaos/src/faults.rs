@@ -462,3 +462,38 @@ fn pairs(some: &[usize], others: &[usize]) -> Vec<(usize, usize)> {
     let to_all = |from: &usize| others.iter().map(|to| (*from, *to)).collect::<Vec<_>>();
     some.iter().flat_map(to_all).filter(|(from, to)| from != to).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_outlasts_a_lease_and_nothing_lasts_for_ever() {
+        let (lease, mut random) = (Duration::from_secs(2), Random::new(1));
+        for kind in Kind::ALL {
+            for _ in 0..100 {
+                let lasts = kind.lasts(lease, &mut random);
+                assert!(lasts <= lease * 5 / 2, "{kind:?}");
+                let pauses = matches!(kind, Kind::PauseServer | Kind::PauseOwner);
+                assert!(!pauses || lasts > lease, "{kind:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_engine_meets_what_its_shape_allows() {
+        let count = |shape: Shape| {
+            let kinds = Kind::ALL.into_iter().filter(|kind| *kind != Kind::SetClock);
+            kinds.filter(|kind| kind.fits(shape)).count()
+        };
+        let others = Kind::ALL.len() - 1;
+        assert_eq!(count(Shape { members: 3, votes: true, fails_over: false }), others - 1);
+        assert_eq!(count(Shape { members: 2, votes: false, fails_over: true }), others - 2);
+        assert_eq!(count(Shape { members: 1, votes: false, fails_over: false }), others - 4);
+    }
+
+    #[test]
+    fn nobody_is_cut_from_itself() {
+        assert_eq!(pairs(&[0, 1], &[1, 2]), [(0, 1), (0, 2), (1, 2)]);
+    }
+}

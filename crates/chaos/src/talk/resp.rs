@@ -74,3 +74,33 @@ impl Resp {
 fn odd(line: &str) -> io::Error {
     io::Error::other(format!("not what was expected: {line:?}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// What is received of `answer`, after which the connection ends.
+    fn receive(answer: &'static str) -> io::Result<Reply> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            let (mut client, _) = listener.accept().unwrap();
+            client.write_all(answer.as_bytes()).unwrap();
+        });
+        Resp::connect(port).unwrap().receive()
+    }
+
+    #[test]
+    fn answers_are_whole_or_none() {
+        assert_eq!(receive(":42\r\n").unwrap(), Reply::Int(42));
+        assert_eq!(receive("-UNAVAILABLE no\r\n").unwrap(), Reply::Error("UNAVAILABLE no".into()));
+        let array = Reply::Array(vec![Reply::Int(7), Reply::Int(12)]);
+        assert_eq!(receive("*2\r\n:7\r\n$2\r\n12\r\n").unwrap(), array);
+        // The end of a number may be missing, and it would be another ID.
+        for cut_off in [":4", ":42\r", "*2\r\n:7\r\n", "", "+OK\r\n"] {
+            assert!(receive(cut_off).is_err(), "{cut_off:?}");
+        }
+    }
+}
