@@ -11,13 +11,13 @@ use ticketd_engines::Between;
 
 use crate::net::Net;
 
-/// An engine of one member or several, with gates before them.
+/// An engine of one member or several.
 pub trait Engine {
-    /// The URL of the store, by the gates.
+    /// The URL of the store.
     fn url(&self) -> String;
 
-    /// The same without them.
-    fn direct_url(&self) -> String;
+    /// The ports of its members, in their order.
+    fn ports(&self) -> Vec<u16>;
 
     /// What can be done to it.
     fn shape(&self) -> Shape;
@@ -120,20 +120,28 @@ pub fn start(name: &str, net: &Arc<Net>, first_node: usize) -> Result<Box<dyn En
     }
 }
 
+/// The URL of the store for the node `from` of `net`: with a gate of its own before each member, the
+/// first of which is the node `first_node`.
+///
+/// # Errors
+/// If no port is free.
+pub fn url_for(
+    engine: &dyn Engine,
+    net: &Arc<Net>,
+    from: usize,
+    first_node: usize,
+) -> Result<String> {
+    let place = |port: u16| format!("127.0.0.1:{port}");
+    engine.ports().into_iter().enumerate().try_fold(engine.url(), |url, (n, port)| {
+        let gate = net.gate_for(from, first_node + n, port)?;
+        Ok(url.replace(&place(port), &place(gate)))
+    })
+}
+
 /// Where the members live in the network.
 struct Street {
     net: Arc<Net>,
     first_node: usize,
-}
-
-impl Street {
-    /// The URL `direct` with a gate before each of `ports`, which are those of the members.
-    fn url(&self, direct: &str, ports: &[u16]) -> Result<String> {
-        let place = |port: u16| format!("127.0.0.1:{port}");
-        ports.iter().enumerate().try_fold(direct.to_owned(), |url, (n, port)| {
-            Ok(url.replace(&place(*port), &place(self.gate(n, *port)?)))
-        })
-    }
 }
 
 impl Between for Street {

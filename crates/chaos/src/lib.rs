@@ -153,9 +153,11 @@ fn start(options: &Options, place: &Place) -> Result<Field> {
     // The last node is a server that only looks, at the end.
     let net = Net::new(options.servers + MEMBERS_MAX + 1);
     let engine = engine::start(&options.engine, &net, options.servers)?;
-    let (url, lease) = (engine.url(), format!("{}ms", options.lease.as_millis()));
-    let args = ["--store", &url, "--lease", &lease];
-    let start = |node| Server::start(&options.ticketd, place, &net, node, &args);
+    let lease = format!("{}ms", options.lease.as_millis());
+    let start = |node| {
+        let url = engine::url_for(engine.as_ref(), &net, node, options.servers)?;
+        Server::start(&options.ticketd, place, &net, node, &["--store", &url, "--lease", &lease])
+    };
     let servers = (0..options.servers).map(start).collect::<Result<Vec<_>>>()?;
     Ok(Field::new(servers, engine, net, Vec::new()))
 }
@@ -206,7 +208,7 @@ fn marks(
     sequences: &[Asked],
 ) -> Result<Vec<Option<u64>>> {
     let node = options.servers + MEMBERS_MAX;
-    let url = field.engine.direct_url();
+    let url = field.engine.url();
     let witness = Server::start(&options.ticketd, place, &field.net, node, &["--store", &url])?;
     let mark = |sequence: &Asked| {
         if sequence.promise == Promise::Unique {

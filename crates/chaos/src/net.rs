@@ -1,13 +1,14 @@
 //! The network between servers and members of the engine, which the bench owns: every connection
 //! between two of them goes through a *gate* before the one that is called.
 //!
-//! Who calls is found by the process that holds the other end of the connection, so one gate serves
-//! all. What is on its way while a cut lasts arrives when it ends, as with TCP, or the connection
+//! A gate is for one caller or for all. Who calls at one for all is found by the process that holds
+//! the other end of the connection, which is dear: servers and members call each other seldom, and
+//! each server has gates of its own before the engine. What is on its way while a cut lasts arrives when it ends, as with TCP, or the connection
 //! breaks: whoever cuts says which.
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -87,26 +88,41 @@ impl Net {
         }
     }
 
-    /// Opens a gate before `port` of the node `to`; answers the port of the gate.
+    /// Opens a gate for all before `port` of the node `to`; answers the port of the gate.
     ///
     /// # Errors
     /// If no port is free.
     pub fn gate(self: &Arc<Self>, to: usize, port: u16) -> Result<u16> {
+        self.open(None, to, port)
+    }
+
+    /// The same for the node `from` alone.
+    ///
+    /// # Errors
+    /// If no port is free.
+    pub fn gate_for(self: &Arc<Self>, from: usize, to: usize, port: u16) -> Result<u16> {
+        self.open(Some(from), to, port)
+    }
+
+    fn open(self: &Arc<Self>, from: Option<usize>, to: usize, port: u16) -> Result<u16> {
         let listener = TcpListener::bind("127.0.0.1:0").context("no port is free for a gate")?;
         let own = listener.local_addr()?;
         let net = Arc::clone(self);
         std::thread::spawn(move || {
             for caller in listener.incoming().flatten() {
                 let net = Arc::clone(&net);
-                std::thread::spawn(move || net.connect(&caller, own, to, port));
+                std::thread::spawn(move || {
+                    let peer = caller.peer_addr().ok();
+                    let found = || net.caller(peer?.port(), own.port());
+                    net.connect(&caller, from.or_else(found), to, port);
+                });
             }
         });
         Ok(own.port())
     }
 
     /// Passes on what two nodes say to each other.
-    fn connect(self: &Arc<Self>, caller: &TcpStream, gate: SocketAddr, to: usize, port: u16) {
-        let from = caller.peer_addr().ok().and_then(|peer| self.caller(peer.port(), gate.port()));
+    fn connect(self: &Arc<Self>, caller: &TcpStream, from: Option<usize>, to: usize, port: u16) {
         // Whoever is no node, such as the bench, passes.
         let link = from.map(|from| (from * self.nodes + to, to * self.nodes + from));
         let broken_before = link.map_or(0, |(there, _)| self.breaks[there].load(Ordering::Relaxed));
@@ -162,7 +178,8 @@ impl Net {
     /// Which node has the connection from `port` to `gate`.
     fn caller(&self, port: u16, gate: u16) -> Option<usize> {
         for _ in 0..LOOKS_FOR_CALLER {
-            let inode = socket_inode(port, gate)?;
+            // Of whoever has gone again there is none.
+            let inode = socket_inode(port, gate).filter(|inode| inode != "0")?;
             let pids = self.pids().clone();
             let holds = |pid: &Option<u32>| pid.is_some_and(|pid| holds_socket(pid, &inode));
             if let Some(node) = pids.iter().position(holds) {

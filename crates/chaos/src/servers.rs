@@ -6,14 +6,18 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use ticketd_engines::{Place, Process, free_ports, wait_for};
+use anyhow::{Context, Result, bail};
+use ticketd_engines::{Place, Process, free_ports};
 
+use crate::clock::{Clock, micros};
 use crate::net::Net;
 use crate::talk::http;
 
 /// How long a server may take until it is ready, with the engine there.
 const READY_BOUND: Duration = Duration::from_secs(30);
+
+/// The pause between two looks at whether it is.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A server.
 #[derive(Debug)]
@@ -71,14 +75,21 @@ impl Server {
     /// # Errors
     /// If it is not ready in time.
     pub fn wait_until_ready(&mut self) -> Result<()> {
-        let ready = wait_for("the server is ready", READY_BOUND, || {
+        let clock = Clock::start();
+        self.is_up = false;
+        while !self.is_up {
+            if clock.now_us() > micros(READY_BOUND) {
+                let said = self.process.log_tail();
+                bail!("server {} was not ready within {READY_BOUND:?}: {said}", self.node);
+            }
             if !self.process.is_running() {
                 self.restart()?;
             }
-            Ok(http::ask(self.http, "GET", "/readyz", "").is_ok_and(|(status, _)| status == 200))
-        });
-        self.is_up = ready.is_ok();
-        ready.with_context(|| format!("server {}: {}", self.node, self.process.log_tail()))
+            let ready = http::ask(self.http, "GET", "/readyz", "");
+            self.is_up = ready.is_ok_and(|(status, _)| status == 200);
+            std::thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
     }
 
     fn restart(&mut self) -> Result<()> {

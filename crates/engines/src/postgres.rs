@@ -244,8 +244,8 @@ impl Cluster {
     }
 
     /// Lets it go on when this process has ended; answers the process ids.
-    pub fn release(self) -> Vec<u32> {
-        self.servers.into_iter().map(Process::release).collect()
+    pub fn release(mut self) -> Vec<u32> {
+        std::mem::take(&mut self.servers).into_iter().map(Process::release).collect()
     }
 
     fn start_server(&mut self, settings: &[&str]) -> Result<()> {
@@ -274,6 +274,18 @@ impl Cluster {
         let mut command = self.place.command(&self.folder.join(name), user());
         command.current_dir(self.place.path());
         command
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for server in self.servers.iter_mut().filter_map(|s| s.is_running().then(|| s.pid())) {
+            // Those that are frozen would not notice that the first of them is gone.
+            for child in children(server).unwrap_or_default() {
+                // It may have ended by itself.
+                let _killed = kill_process(child, Signal::KILL);
+            }
+        }
     }
 }
 

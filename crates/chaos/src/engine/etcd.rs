@@ -12,27 +12,25 @@ const MEMBERS: usize = 3;
 /// Below which keys lie.
 const PREFIX: &str = "chaos";
 
-/// A cluster, with a gate before each member.
+/// A cluster.
 pub struct Etcd {
     cluster: Cluster,
-    url: String,
 }
 
 impl Etcd {
     pub(super) fn start(street: &Street) -> Result<Self> {
         let cluster = Cluster::start_apart(Place::temporary()?, MEMBERS, street)?;
-        let url = street.url(&cluster.url(), &cluster.ports)?;
-        Ok(Self { cluster, url })
+        Ok(Self { cluster })
     }
 }
 
 impl Engine for Etcd {
     fn url(&self) -> String {
-        format!("{}/{PREFIX}", self.url)
+        format!("{}/{PREFIX}", self.cluster.url())
     }
 
-    fn direct_url(&self) -> String {
-        format!("{}/{PREFIX}", self.cluster.url())
+    fn ports(&self) -> Vec<u16> {
+        self.cluster.ports.clone()
     }
 
     fn shape(&self) -> Shape {

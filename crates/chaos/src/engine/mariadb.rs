@@ -1,32 +1,31 @@
 //! MariaDB, one server.
 
 use anyhow::Result;
-use ticketd_engines::Place;
 use ticketd_engines::mariadb::Server;
+use ticketd_engines::{Between, Place};
 
 use super::{Engine, Shape, Street};
 
-/// A server, with a gate before it.
+/// A server.
 pub struct Mariadb {
     server: Server,
-    url: String,
 }
 
 impl Mariadb {
     pub(super) fn start(street: &Street) -> Result<Self> {
         let server = Server::start(Place::temporary()?, &[])?;
-        let url = street.url(&server.url(), &[server.port])?;
-        Ok(Self { server, url })
+        street.started(0, server.process.pid());
+        Ok(Self { server })
     }
 }
 
 impl Engine for Mariadb {
     fn url(&self) -> String {
-        self.url.clone()
+        self.server.url()
     }
 
-    fn direct_url(&self) -> String {
-        self.server.url()
+    fn ports(&self) -> Vec<u16> {
+        vec![self.server.port]
     }
 
     fn shape(&self) -> Shape {

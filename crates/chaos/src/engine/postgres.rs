@@ -1,15 +1,14 @@
 //! PostgreSQL: a primary and its synchronous standby, each of which may lead.
 
 use anyhow::Result;
-use ticketd_engines::Place;
 use ticketd_engines::postgres::Cluster;
+use ticketd_engines::{Between, Place};
 
 use super::{Engine, Shape, Street};
 
-/// The two, with a gate before each.
+/// The two.
 pub struct Postgres {
     cluster: Cluster,
-    url: String,
     primary: usize,
 }
 
@@ -17,8 +16,10 @@ impl Postgres {
     pub(super) fn start(street: &Street) -> Result<Self> {
         let mut cluster = Cluster::start(Place::temporary()?, &[])?;
         cluster.add_standby(&[])?;
-        let url = street.url(&cluster.url(), &cluster.ports)?;
-        Ok(Self { cluster, url, primary: 0 })
+        for (n, server) in cluster.servers.iter().enumerate() {
+            street.started(n, server.pid());
+        }
+        Ok(Self { cluster, primary: 0 })
     }
 
     const fn standby(&self) -> usize {
@@ -28,11 +29,11 @@ impl Postgres {
 
 impl Engine for Postgres {
     fn url(&self) -> String {
-        self.url.clone()
+        self.cluster.url()
     }
 
-    fn direct_url(&self) -> String {
-        self.cluster.url()
+    fn ports(&self) -> Vec<u16> {
+        self.cluster.ports.clone()
     }
 
     fn shape(&self) -> Shape {
