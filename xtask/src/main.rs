@@ -1,6 +1,7 @@
 //! Chores of the workspace: `cargo xtask` lists them.
 
 mod bench;
+mod chaos;
 mod ci;
 mod engines;
 mod needs;
@@ -16,6 +17,9 @@ Chores of the ticketd workspace
   cargo xtask tidy     the rules of the house that no compiler checks
   cargo xtask bench    throughput beside redis-server, as ratios within one run
                        (--rounds N, --requests N)
+  cargo xtask chaos    attacks servers that share an engine, and checks every answer
+                       (--engine etcd|postgres|mariadb, --seconds N, --seed S, --servers N, --lease SECONDS,
+                       --ticketd PROGRAM)
   cargo xtask engines up|down [NAME...]
                        starts etcd and so on under target/engines, and stops them
   cargo xtask bench snowflake
@@ -30,6 +34,7 @@ fn main() -> ExitCode {
         ["ci"] => ci::run(&root()),
         ["tidy"] => tidy::run(&root()),
         ["bench", options @ ..] => bench::run(&root(), options),
+        ["chaos", options @ ..] => chaos::run(&root(), options),
         ["engines", "up", names @ ..] => engines::up(&root(), names),
         ["engines", "down", names @ ..] => engines::down(&root(), names),
         [] | ["help" | "--help" | "-h"] => {

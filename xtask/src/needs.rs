@@ -10,13 +10,14 @@ struct Need {
     package: &'static str,
 }
 
-const NEEDS: [Need; 8] = [
+const NEEDS: [Need; 9] = [
     Need { check: &["redis-server", "--version"], package: "redis-server" },
     Need { check: &["redis-benchmark", "--version"], package: "redis-tools" },
     Need { check: &["curl", "--version"], package: "curl" },
     Need { check: &["/usr/bin/python3", "-c", "import redis"], package: "python3-redis" },
     Need { check: &["etcd", "--version"], package: "etcd-server" },
     Need { check: &["etcdctl", "version"], package: "etcd-client" },
+    Need { check: &["faketime", "--version"], package: "faketime" },
     // Its servers are where no PATH looks, in a folder for each release.
     Need { check: &["sh", "-c", "ls /usr/lib/postgresql/*/bin/postgres"], package: "postgresql" },
     Need { check: &["/usr/sbin/mariadbd", "--version"], package: "mariadb-server" },

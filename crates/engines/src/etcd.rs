@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{Place, Process, free_ports, program, wait_for};
+use crate::{Between, Nobody, Place, Process, free_ports, program, wait_for};
 
 /// How long a cluster may take until it serves.
 const START_BOUND: Duration = Duration::from_secs(30);
@@ -37,7 +37,15 @@ impl Cluster {
     /// # Errors
     /// If etcd is not installed, or they do not serve in time.
     pub fn start(place: Place, count: usize, options: &[&str]) -> Result<Self> {
-        Self::start_with(place, count, "http", options)
+        Self::start_with(place, count, "http", options, &Nobody)
+    }
+
+    /// As [`start`](Self::start), and `between` stands between the members.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_apart(place: Place, count: usize, between: &dyn Between) -> Result<Self> {
+        Self::start_with(place, count, "http", &[], between)
     }
 
     /// Starts a member that speaks TLS, which `options` say how, with clients.
@@ -45,27 +53,38 @@ impl Cluster {
     /// # Errors
     /// If etcd is not installed, or it does not serve in time.
     pub fn start_with_tls(place: Place, options: &[&str]) -> Result<Self> {
-        Self::start_with(place, 1, "https", options)
+        Self::start_with(place, 1, "https", options, &Nobody)
     }
 
-    fn start_with(place: Place, count: usize, scheme: &str, options: &[&str]) -> Result<Self> {
+    fn start_with(
+        place: Place,
+        count: usize,
+        scheme: &str,
+        options: &[&str],
+        between: &dyn Between,
+    ) -> Result<Self> {
         let etcd = installed().context("etcd is not installed: apt-get install etcd-server")?;
         let ports = (0..count).map(|_| free_ports::<3>()).collect::<Result<Vec<_>>>()?;
-        let peer = |n: usize| format!("http://127.0.0.1:{}", ports[n][1]);
-        let all: Vec<_> = (0..count).map(|n| format!("m{n}={}", peer(n))).collect();
+        let gates = ports.iter().enumerate().map(|(n, [_, peer, _])| between.gate(n, *peer));
+        let gates = gates.collect::<Result<Vec<_>>>()?;
+        let place_of = |port: u16| format!("http://127.0.0.1:{port}");
+        let all: Vec<_> =
+            gates.iter().enumerate().map(|(n, gate)| format!("m{n}={}", place_of(*gate))).collect();
         let mut members = Vec::new();
-        for (n, [client, _, metrics]) in ports.iter().enumerate() {
+        for (n, [client, peer, metrics]) in ports.iter().enumerate() {
             let client = format!("{scheme}://127.0.0.1:{client}");
             let mut command = place.command(&etcd, None);
             command.arg("--name").arg(format!("m{n}"));
             command.arg("--data-dir").arg(place.path().join(format!("m{n}")));
             command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
-            command.args(["--listen-peer-urls", &peer(n)]);
-            command.args(["--initial-advertise-peer-urls", &peer(n)]);
+            command.args(["--listen-peer-urls", &place_of(*peer)]);
+            command.args(["--initial-advertise-peer-urls", &place_of(gates[n])]);
             command.args(["--initial-cluster", &all.join(","), "--initial-cluster-state", "new"]);
             command.arg("--listen-metrics-urls").arg(format!("http://127.0.0.1:{metrics}"));
             command.args(options);
-            members.push(Process::start(&place, &format!("m{n}"), command)?);
+            let member = Process::start(&place, &format!("m{n}"), command)?;
+            between.started(n, member.pid());
+            members.push(member);
         }
         let health_ports = ports.iter().map(|[_, _, metrics]| *metrics).collect();
         let ports = ports.iter().map(|[client, ..]| *client).collect();

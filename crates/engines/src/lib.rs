@@ -3,6 +3,7 @@
 //!
 //! For tests and for `cargo xtask engines`; nothing that runs in production uses it.
 
+mod between;
 pub mod etcd;
 pub mod mariadb;
 mod place;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
+pub use between::{Between, Nobody};
 pub use place::Place;
 pub use ports::free_ports;
 pub use process::{Process, is_running_in, stop_pid};

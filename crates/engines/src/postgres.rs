@@ -79,16 +79,39 @@ impl Cluster {
     /// # Errors
     /// If it does not come to follow in time.
     pub fn add_standby(&mut self, settings: &[&str]) -> Result<()> {
-        let primary = format!("{} application_name=standby", self.login(0, "postgres"));
+        self.copy(0, 1)?;
+        self.start_server(settings)?;
+        self.wait_for_standby(0)
+    }
+
+    /// Makes the server `n`, which has ended, the standby of `primary`, which from then on waits for
+    /// it. Whatever `n` had is lost.
+    ///
+    /// # Errors
+    /// If it does not come to follow in time.
+    pub fn follow_again(&mut self, n: usize, primary: usize) -> Result<()> {
+        std::fs::remove_dir_all(self.data(n))?;
+        self.copy(primary, n)?;
+        self.restart(n)?;
+        self.wait_for_standby(primary)
+    }
+
+    /// Copies what the server `from` has into the empty place of `to`, to follow it.
+    fn copy(&self, from: usize, to: usize) -> Result<()> {
+        let primary = format!("{} application_name=standby", self.login(from, "postgres"));
         let mut copy = self.command("pg_basebackup");
         copy.args(["--dbname", &primary, "--write-recovery-conf", "--checkpoint=fast"]);
-        copy.arg("--no-sync").arg("-D").arg(self.data(1));
+        copy.arg("--no-sync").arg("-D").arg(self.data(to));
         done("pg_basebackup", copy.output()?)?;
-        self.start_server(settings)?;
-        self.sql(0, "ALTER SYSTEM SET synchronous_standby_names = 'standby'")?;
-        self.sql(0, "SELECT pg_reload_conf()")?;
+        Ok(())
+    }
+
+    /// Lets `primary` wait for its standby with every commit.
+    fn wait_for_standby(&self, primary: usize) -> Result<()> {
+        self.sql(primary, "ALTER SYSTEM SET synchronous_standby_names = 'standby'")?;
+        self.sql(primary, "SELECT pg_reload_conf()")?;
         wait_for("the standby is synchronous", START_BOUND, || {
-            let state = self.sql(0, "SELECT sync_state FROM pg_stat_replication")?;
+            let state = self.sql(primary, "SELECT sync_state FROM pg_stat_replication")?;
             Ok(state.trim() == "sync")
         })
     }
@@ -98,7 +121,19 @@ impl Cluster {
     /// # Errors
     /// If it does not become one.
     pub fn promote_standby(&self) -> Result<()> {
-        let promoted = self.sql(1, "SELECT pg_promote()")?;
+        self.promote(1)
+    }
+
+    /// Makes the server `n`, which is a standby, a primary that waits for no other. The old one must
+    /// be dead, or be kept from everybody.
+    ///
+    /// # Errors
+    /// If it does not become one.
+    pub fn promote(&self, n: usize) -> Result<()> {
+        // A copy of a primary has its settings, and there is nobody yet to wait for.
+        self.sql(n, "ALTER SYSTEM RESET synchronous_standby_names")?;
+        self.sql(n, "SELECT pg_reload_conf()")?;
+        let promoted = self.sql(n, "SELECT pg_promote()")?;
         if promoted.trim() != "t" {
             bail!("the standby was not promoted: {promoted}");
         }
@@ -209,8 +244,8 @@ impl Cluster {
     }
 
     /// Lets it go on when this process has ended; answers the process ids.
-    pub fn release(self) -> Vec<u32> {
-        self.servers.into_iter().map(Process::release).collect()
+    pub fn release(mut self) -> Vec<u32> {
+        std::mem::take(&mut self.servers).into_iter().map(Process::release).collect()
     }
 
     fn start_server(&mut self, settings: &[&str]) -> Result<()> {
@@ -239,6 +274,18 @@ impl Cluster {
         let mut command = self.place.command(&self.folder.join(name), user());
         command.current_dir(self.place.path());
         command
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for server in self.servers.iter_mut().filter_map(|s| s.is_running().then(|| s.pid())) {
+            // Those that are frozen would not notice that the first of them is gone.
+            for child in children(server).unwrap_or_default() {
+                // It may have ended by itself.
+                let _killed = kill_process(child, Signal::KILL);
+            }
+        }
     }
 }
 
