@@ -3,6 +3,8 @@
 //!
 //! The cases ask no more than the contract says: gaps are legal, blocks may be shorter than asked.
 
+mod claims;
+
 use std::future::Future;
 use std::sync::Arc;
 
@@ -20,6 +22,10 @@ use ticketd_core::stride::{Accepted, PlanId, Seat};
 
 use crate::contract::{Answer, Store};
 use crate::error::StoreError;
+
+use claims::{
+    a_claim_makes_the_sequence_or_does_not, who_claims_issues_in_its_turn_and_hands_back,
+};
 
 /// What the cases may rely on beyond the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -574,32 +580,4 @@ async fn who_believes_in_another_generation_reserves_nothing<S: Store>(store: Ar
     assert!(!ok("hand_back", store.hand_back(&name("s"), stale).await));
     let next = store.reserve(&name("s"), asked(2)).await.expect("there are IDs");
     assert!(next.start() >= block.end());
-}
-
-async fn who_claims_issues_in_its_turn_and_hands_back<S: Store>(store: Arc<S>, nature: Nature) {
-    let name = name("owned");
-    ok("create", store.create(&name, Definition::default()).await);
-    let mut end = ID_MIN;
-    for _ in 0..3 {
-        let turn = claimed(&*store, &name).await;
-        let block = ok("reserve", store.reserve(&name, Reserve { turn, ..ask(1, 10) }).await);
-        assert!(block.start() >= end, "{block} was given before, up to {end}");
-        let unissued = HandBack { start: block.start() + 4, end: block.end(), turn };
-        let done = ok("hand_back", store.hand_back(&name, unissued).await);
-        assert!(done || nature == Nature::Retried);
-        end = if done { unissued.start } else { block.end() };
-    }
-}
-
-async fn a_claim_makes_the_sequence_or_does_not<S: Store>(store: Arc<S>, _: Nature) {
-    let (name, server) = (name("new"), ServerId(7));
-    let none = store.claim(&name, Claim::of(server)).await;
-    assert_eq!(kind_of("claim", none), FailureKind::NotFound);
-    let definition = Definition { block_len: Some(BlockLen::Fixed(7)), ..Definition::default() };
-    for create in [Some(definition), None, Some(Definition::default())] {
-        match ok("claim", store.claim(&name, Claim { create, ..Claim::of(server) }).await) {
-            Claimed::Mine(record, _) => assert_eq!(record.definition, definition),
-            Claimed::Theirs(server, _) => panic!("nobody else is there, not {server}"),
-        }
-    }
 }

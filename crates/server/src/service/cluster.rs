@@ -10,7 +10,8 @@ use ticketd_core::definition::{Definition, KindName};
 use ticketd_core::name::Name;
 use ticketd_core::time::Instant;
 
-use super::{Asker, Service, raise_blocks};
+use super::raise::raise_blocks;
+use super::{Asker, Service};
 use crate::cluster::elsewhere::{Elsewhere, NotThere};
 use crate::cluster::peer::{Told, Wish};
 use crate::cluster::{Cluster, Lease};
