@@ -233,7 +233,10 @@ impl Field {
             }
             Undo::FollowAgain => {
                 self.engine.follow_again()?;
-                self.member_nodes().for_each(|node| self.know(node));
+                for node in self.member_nodes() {
+                    self.down.remove(&node);
+                    self.know(node);
+                }
             }
             Undo::Connect { links, breaks } => {
                 for (from, to) in links {
@@ -368,6 +371,7 @@ impl Field {
         if self.member_nodes().any(|member| self.down.contains(&member)) {
             return Ok(None);
         }
+        self.down.extend(self.leader_node());
         self.engine.fail_over()?;
         let what = "the one that led was killed for good".to_owned();
         Ok(Some(Wound { what, hit: Vec::new(), far_ahead: None, undo: Undo::FollowAgain }))

@@ -106,7 +106,9 @@ impl<'a> Nemesis<'a> {
             self.sleep(lasts);
             None
         };
-        for (n, wound) in [first, second].into_iter().flatten().enumerate() {
+        // The second was done to what the first had left.
+        let wounds: Vec<Wound> = [first, second].into_iter().flatten().collect();
+        for (n, wound) in wounds.into_iter().enumerate().rev() {
             self.field.undo(&wound)?;
             self.faults[begun + n].until_us = self.clock.now_us();
         }

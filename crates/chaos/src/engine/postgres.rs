@@ -76,6 +76,7 @@ impl Engine for Postgres {
     }
 
     fn follow_again(&mut self) -> Result<()> {
+        self.cluster.wait_until_serving(self.primary)?;
         self.cluster.follow_again(self.standby(), self.primary)
     }
 }
