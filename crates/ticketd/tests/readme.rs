@@ -4,20 +4,19 @@
 
 mod support;
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use support::{Home, text};
 use ticketd_engines::etcd::{self, Cluster};
-use ticketd_engines::{Place, skipped_without};
+use ticketd_engines::{Place, free_ports, skipped_without};
 
 /// What stands before what a line shows.
 const SHOWS: &str = "# -> ";
 
 #[test]
 fn the_tour_shows_what_it_says() {
-    let ports = ["7117", "7118"].map(|port| (port.to_owned(), free_port()));
+    let ports = on_free_ports(["7117", "7118"]);
     let [(_, resp), (_, http)] = &ports;
     let settings = format!(
         "export TICKETD_RESP=127.0.0.1:{resp} TICKETD_HTTP=127.0.0.1:{http} \
@@ -34,8 +33,7 @@ fn the_tour_of_several_servers_shows_what_it_says() {
     // In place of what the first line and the last start and stop.
     let cluster = Cluster::start(Place::temporary().unwrap(), 3, &[]).unwrap();
     let settings = format!("TICKETD_TEST_ETCD={}\n", cluster.url());
-    let ports = ["7121", "7122", "7123", "7221", "7222", "7223"];
-    let ports = ports.map(|port| (port.to_owned(), free_port()));
+    let ports = on_free_ports(["7121", "7122", "7123", "7221", "7222", "7223"]);
     let shown = shows_what_it_says("## Several servers", &settings, &ports);
     assert!(shown > 4, "the tour shows something");
 }
@@ -92,6 +90,8 @@ fn script(tour: &str, settings: &str, ports: &[(String, u16)]) -> String {
     script
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// A free port in place of each of the tour's, which no outgoing connection takes meanwhile.
+fn on_free_ports<const N: usize>(ports: [&str; N]) -> [(String, u16); N] {
+    let free: [u16; N] = free_ports().unwrap();
+    std::array::from_fn(|n| (ports[n].to_owned(), free[n]))
 }
