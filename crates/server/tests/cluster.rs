@@ -32,7 +32,7 @@ struct Member {
 }
 
 impl Member {
-    async fn start(engine: &Arc<MemoryEngine>) -> Self {
+    async fn start<E: Engine>(engine: &Arc<E>) -> Self {
         let engine = Arc::clone(engine) as Arc<dyn Engine>;
         let store = Arc::new(EngineStore::open(engine, 1).await.unwrap());
         let clock = Clock::start();
@@ -215,14 +215,19 @@ async fn waiting_requests_get_what_is_left_of_an_exhausted_sequence() {
     assert_eq!(ids, (last - 4..=last).collect::<Vec<_>>());
 }
 
-/// An engine that takes no new key while it is told to refuse.
+/// An engine that takes no new key while it is told to refuse, and its time over sequences while it
+/// is told to be slow.
 #[derive(Default)]
-struct Refusing {
+struct Hampered {
     memory: MemoryEngine,
     refuses: AtomicBool,
+    is_slow: AtomicBool,
 }
 
-impl Engine for Refusing {
+/// How long it takes then: longer than one attempt to forward, and shorter than a request waits.
+const SLOW: Duration = Duration::from_millis(1300);
+
+impl Engine for Hampered {
     fn read<'a>(&'a self, keys: &'a [Key]) -> Answer<'a, Vec<Option<Entry>>> {
         self.memory.read(keys)
     }
@@ -242,7 +247,13 @@ impl Engine for Refusing {
             let error = StoreError::new(FailureKind::Unavailable, "no new key is taken");
             return Box::pin(std::future::ready(Err(error)));
         }
-        self.memory.commit(change)
+        let of_sequence = change.put.iter().any(|(key, _)| key.as_str().starts_with("sequence/"));
+        let delay =
+            if of_sequence && self.is_slow.load(Ordering::SeqCst) { SLOW } else { Duration::ZERO };
+        Box::pin(async move {
+            tokio::time::sleep(delay).await;
+            self.memory.commit(change).await
+        })
     }
 
     fn vet(&self) -> Answer<'_, Vec<String>> {
@@ -254,7 +265,19 @@ impl Engine for Refusing {
     }
 
     fn label(&self) -> &str {
-        "refusing:"
+        "hampered:"
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_forwarded_request_waits_as_long_as_its_client_does() {
+    let engine = Arc::new(Hampered::default());
+    let members = [Member::start(&engine).await, Member::start(&engine).await];
+    members[0].next("notes", 1).await.unwrap();
+    engine.is_slow.store(true, Ordering::SeqCst);
+    // More than is held: one asks the owner, and one is the owner.
+    for (member, count) in members.iter().zip([100_000, 1_000_000]) {
+        assert_eq!(member.next("notes", count).await.unwrap().len() as u64, count);
     }
 }
 
@@ -277,7 +300,7 @@ fn a_request_waits_without_a_fuss_while_no_new_lease_is_to_be_had() {
 
 /// The answers before, while and after a server has lost its lease and gets no new one.
 async fn lose_the_lease() -> [Result<u64, ServiceError>; 3] {
-    let engine = Arc::new(Refusing::default());
+    let engine = Arc::new(Hampered::default());
     let store = EngineStore::open(Arc::clone(&engine) as _, 1).await.unwrap();
     let (store, clock) = (Arc::new(store), Clock::start());
     let service = Service::new(Arc::clone(&store) as _, ServiceSettings::default(), clock);

@@ -143,6 +143,11 @@ impl Forwarder {
             let attempt = left.min(ATTEMPT_MAX);
             match self.cluster.peers.ask(&address, &self.name, wish, attempt).await {
                 Ok(Told::OwnedBy(server)) => return self.moved(server.parse().ok()),
+                // It had less time than those who wait have: an attempt is shorter than a deadline.
+                Ok(Told::Refused { kind, message }) if kind == ErrorKind::Unavailable.as_str() => {
+                    failures += 1;
+                    self.failed(&Unanswered::NotNow(message), failures).await;
+                }
                 Ok(told) => {
                     failures = 0;
                     self.deliver(travellers, told);
@@ -252,7 +257,7 @@ impl Forwarder {
         travelled.into_iter().rev().for_each(|request| self.waiting.push_front(request));
     }
 
-    /// The owner was not reached, or did not answer. Those whose time is over are told so.
+    /// The owner was not reached, did not answer, or could not in time. Those whose time is over are told so.
     async fn failed(&mut self, error: &Unanswered, failures: u32) {
         debug!(sequence = %self.name, server = %self.server, "not forwarded: {error}");
         let now = self.clock.now();

@@ -92,6 +92,8 @@ pub(crate) enum Unanswered {
     Late,
     #[error("{0}")]
     Transport(Box<dyn std::error::Error + Send + Sync>),
+    #[error("{0}")]
+    NotNow(String),
     #[error("it answered with status {0}")]
     Status(StatusCode),
 }

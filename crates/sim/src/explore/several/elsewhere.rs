@@ -100,11 +100,11 @@ impl Forwarder {
                     self.node.mark(Mark::OwnedByFollowed);
                     return self.moved(Some(server));
                 }
-                Some(told) => {
+                Some(told) if !matches!(told, Told::Refused(Refused::Unavailable)) => {
                     failures = 0;
                     self.deliver(travellers, told);
                 }
-                None => {
+                _ => {
                     failures += 1;
                     self.failed(failures).await;
                 }
