@@ -273,3 +273,56 @@ impl Sequence {
         Some(Info::of_blocks(self.name.clone(), self.record.get()?, seen, per_second))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use ticketd_core::allocator::{Action, Burn, Event};
+    use ticketd_core::cluster::ServerId;
+    use ticketd_core::definition::{BlockLen, Definition};
+
+    use super::*;
+    use crate::clock::Clock;
+
+    /// A sequence that holds IDs 1 to 10 under `lease`.
+    fn holding(lease: &Arc<Lease>) -> Sequence {
+        let (name, now) = (Name::new("notes").unwrap(), Instant::from_micros(0));
+        let config = Config::new(BlockLen::Fixed(10), 64, 1000);
+        let (sequence, _) = Sequence::new(name, config, 1, Some(Arc::clone(lease)), now);
+        let record = Record::new(Definition::default());
+        sequence.opened(&record);
+        let mut actions = Vec::new();
+        sequence.allocator().handle(now, Event::Tick, &mut actions);
+        let Some(Action::Open(attempt)) = actions.pop() else { panic!("it is opened first") };
+        sequence.allocator().handle(now, Event::Opened(attempt, record, 1), &mut actions);
+        let reply = Reply::Ids(oneshot::channel().0);
+        let wanted =
+            Event::Wanted { request: reply, count: Count::ONE, deadline: now.plus_micros(9) };
+        sequence.allocator().handle(now, wanted, &mut actions);
+        let Some(Action::Reserve(attempt, _)) = actions.pop() else { panic!("a block is wanted") };
+        sequence.allocator().abandon(|_| true);
+        let reserved = Event::Reserved(attempt, Block::new(1, 11).unwrap());
+        sequence.allocator().handle(now, reserved, &mut actions);
+        sequence
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_lease_is_looked_at_after_an_id_is_taken() {
+        let clock = Clock::start();
+        let lease = Arc::new(Lease::new(ServerId(1), clock));
+        let sequence = holding(&lease);
+        let burnt = || sequence.allocator().observe().tally.burnt.get(Burn::Fenced);
+        assert_eq!(sequence.take(1), None, "there is no lease yet");
+        lease.extend(clock.now().plus(Duration::from_secs(3)));
+        assert_eq!(sequence.take(2).map(|range| (range.first, range.count)), Some((1, 2)));
+        assert_eq!(burnt(), 0);
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        // It was not known to have lapsed, so IDs were taken; that they are burnt shows when it was
+        // looked at. From then on nothing is taken in vain.
+        assert_eq!((sequence.take(3), burnt()), (None, 3));
+        assert_eq!((sequence.take_up_to(3), burnt()), (None, 3));
+        lease.extend(clock.now().plus(Duration::from_secs(3)));
+        assert_eq!(sequence.take(1).map(|range| range.first), Some(6));
+    }
+}
