@@ -6,92 +6,33 @@
 //! The text is Prometheus' exposition format 0.0.4, which every scraper reads. Sequences that this
 //! server has not opened since it started are not in it.
 
+mod families;
+mod line;
+mod traffic;
+
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeGaugeValue, MetricEncoder, NoLabelSet, text,
-};
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use ticketd_core::allocator::Burn;
 use ticketd_store::Sizes;
 
 use crate::error::ErrorKind;
-use crate::info::{Info, bits_left};
 use crate::limits::METRICS_SEQUENCES_MAX;
 use crate::service::Service;
 use crate::store_times::StoreTimes;
 
+use families::{Families, Form};
+use line::{Line, lines};
+use traffic::Counts;
+
+pub use line::OTHERS;
+pub use traffic::{ProtocolTraffic, Traffic};
+
 /// The media type of what [`encode`] returns.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-/// The `sequence` label of the line that sums up sequences beyond [`METRICS_SEQUENCES_MAX`]. No
-/// name of a sequence can be spelt like this.
-pub const OTHERS: &str = "(others)";
-
-/// Connections and errors of both protocols since the process started.
-#[derive(Debug, Default)]
-pub struct Traffic {
-    /// Those of RESP.
-    pub resp: ProtocolTraffic,
-    /// Those of HTTP.
-    pub http: ProtocolTraffic,
-}
-
-/// Connections and errors of one protocol. Each call costs one relaxed atomic addition.
-#[derive(Debug, Default)]
-pub struct ProtocolTraffic {
-    opened: AtomicU64,
-    closed: AtomicU64,
-    refused: AtomicU64,
-    errors: [AtomicU64; ErrorKind::ALL.len()],
-}
-
-impl ProtocolTraffic {
-    /// A connection was accepted. Each such call is followed by one of [`Self::closed`].
-    pub fn opened(&self) {
-        self.opened.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// A connection that was accepted has ended.
-    pub fn closed(&self) {
-        self.closed.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// A connection was turned away, because there are too many.
-    pub fn refused(&self) {
-        self.refused.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// A request was answered with an error.
-    pub fn error(&self, kind: ErrorKind) {
-        self.errors[kind as usize].fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Connections that are open now.
-    pub fn open(&self) -> u64 {
-        // Closed ones first: what is read in between can then only add to the difference.
-        let closed = self.closed.load(Ordering::Relaxed);
-        self.opened.load(Ordering::Relaxed).saturating_sub(closed)
-    }
-
-    /// Connections accepted so far.
-    pub fn total(&self) -> u64 {
-        self.opened.load(Ordering::Relaxed)
-    }
-
-    /// Connections turned away so far.
-    pub fn refused_total(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
-    }
-
-    /// Requests answered with an error of `kind` so far.
-    pub fn errors_total(&self, kind: ErrorKind) -> u64 {
-        self.errors[kind as usize].load(Ordering::Relaxed)
-    }
-}
 
 /// The text of `/metrics`, of media type [`CONTENT_TYPE`]. It looks at every open sequence: with
 /// very many of them, call it where blocking is no harm.
@@ -103,123 +44,6 @@ pub fn encode(service: &Service, traffic: &Traffic) -> String {
     // The library writes infinity as Rust does. Nothing but a value stands between a space and
     // the end of a line, and no help text ends so.
     out.replace(" inf\n", " +Inf\n")
-}
-
-/// What is told of one sequence, or of several that share a line.
-#[derive(Debug, Clone, Default)]
-struct Line {
-    label: String,
-    issued: u64,
-    burnt: [u64; Burn::ALL.len()],
-    held: u64,
-    mark: u64,
-    /// IDs that can still be issued, of kinds that count them.
-    left: Option<u64>,
-    per_second: f64,
-    lasts_seconds: f64,
-    waits: u64,
-    retries: u64,
-    /// Its IDs are reserved in blocks.
-    has_blocks: bool,
-    /// Worker IDs that are not leased, of a snowflake sequence.
-    workers_left: Option<u64>,
-    /// How long those last; `None` if the sequence has none.
-    workers_last_seconds: Option<f64>,
-    /// What is left of the time of a snowflake sequence, and when it ends.
-    time: Option<(f64, u64)>,
-}
-
-impl Line {
-    fn new(info: &Info) -> Self {
-        let mut line = Self {
-            label: info.name.as_str().to_owned(),
-            issued: info.issued,
-            per_second: info.per_second,
-            lasts_seconds: info.lasts.map_or(f64::INFINITY, |lasts| lasts.as_secs_f64()),
-            has_blocks: info.blocks.is_some(),
-            left: info.left(),
-            workers_left: info.snowflake.as_ref().map(|seen| seen.workers_left),
-            workers_last_seconds: info
-                .snowflake
-                .as_ref()
-                .map(|seen| seen.workers_last.map_or(f64::INFINITY, |lasts| lasts.as_secs_f64())),
-            time: info.time.map(|time| (bits_left(time), time.runs_out.0 / 1000)),
-            ..Self::default()
-        };
-        if let Some(blocks) = &info.blocks {
-            line.mark = blocks.mark;
-        }
-        if let Some(seen) = info.blocks.as_ref().and_then(|blocks| blocks.open) {
-            line.burnt = Burn::ALL.map(|reason| seen.tally.burnt.get(reason));
-            line.held = seen.held;
-            line.waits = seen.waits;
-            line.retries = seen.retries;
-        }
-        line
-    }
-
-    /// One line for both: what can be added is; of the others the one to worry about stays.
-    fn joined(self, other: &Self) -> Self {
-        Self {
-            label: OTHERS.to_owned(),
-            issued: self.issued.saturating_add(other.issued),
-            burnt: std::array::from_fn(|i| self.burnt[i].saturating_add(other.burnt[i])),
-            held: self.held.saturating_add(other.held),
-            mark: self.mark.max(other.mark),
-            left: self.left.into_iter().chain(other.left).min(),
-            per_second: self.per_second + other.per_second,
-            lasts_seconds: self.lasts_seconds.min(other.lasts_seconds),
-            waits: self.waits.saturating_add(other.waits),
-            retries: self.retries.saturating_add(other.retries),
-            has_blocks: self.has_blocks || other.has_blocks,
-            workers_left: self.workers_left.into_iter().chain(other.workers_left).min(),
-            workers_last_seconds: self
-                .workers_last_seconds
-                .into_iter()
-                .chain(other.workers_last_seconds)
-                .reduce(f64::min),
-            time: match (self.time, other.time) {
-                (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.min(b.1))),
-                (a, b) => a.or(b),
-            },
-        }
-    }
-}
-
-/// A line for each sequence by name, at most `max` of them, and one for the others.
-fn lines(infos: &[Info], max: usize) -> Vec<Line> {
-    let mut lines: Vec<Line> = infos.iter().map(Line::new).collect();
-    // By name, so that a sequence keeps its line from scrape to scrape.
-    lines.sort_unstable_by(|a, b| a.label.cmp(&b.label));
-    let others = lines.split_off(max.min(lines.len()));
-    let mut others = others.into_iter();
-    if let Some(mut first) = others.next() {
-        OTHERS.clone_into(&mut first.label);
-        lines.push(others.fold(first, |sum, line| sum.joined(&line)));
-    }
-    lines
-}
-
-/// The numbers of one protocol at one moment.
-#[derive(Debug)]
-struct Counts {
-    protocol: &'static str,
-    connections: u64,
-    connections_total: u64,
-    refused_total: u64,
-    errors: [u64; ErrorKind::ALL.len()],
-}
-
-impl Counts {
-    fn read(protocol: &'static str, traffic: &ProtocolTraffic) -> Self {
-        Self {
-            protocol,
-            connections: traffic.open(),
-            connections_total: traffic.total(),
-            refused_total: traffic.refused_total(),
-            errors: ErrorKind::ALL.map(|kind| traffic.errors_total(kind)),
-        }
-    }
 }
 
 /// All that one scrape is told, read before any of it is written.
@@ -421,115 +245,9 @@ impl Collector for Snapshot {
     }
 }
 
-/// The name, help and type of a metric.
-struct Form {
-    name: &'static str,
-    help: &'static str,
-    metric_type: MetricType,
-}
-
-impl Form {
-    const fn counter(name: &'static str, help: &'static str) -> Self {
-        Self { name, help, metric_type: MetricType::Counter }
-    }
-
-    const fn gauge(name: &'static str, help: &'static str) -> Self {
-        Self { name, help, metric_type: MetricType::Gauge }
-    }
-}
-
-/// Writes metrics one after the other.
-///
-/// All values but histograms go through `encode_gauge`, counters too: `encode_counter` appends
-/// `_total` to the samples and not to the type line, which is OpenMetrics and not format 0.0.4.
-struct Families<'a>(DescriptorEncoder<'a>);
-
-impl Families<'_> {
-    fn family(&mut self, form: Form) -> Result<MetricEncoder<'_>, fmt::Error> {
-        self.0.encode_descriptor(form.name, form.help, None, form.metric_type)
-    }
-
-    fn one(&mut self, form: Form, value: impl EncodeGaugeValue) -> fmt::Result {
-        self.family(form)?.encode_gauge(&value)
-    }
-
-    fn by_sequence<'l, V: EncodeGaugeValue>(
-        &mut self,
-        form: Form,
-        values: impl Iterator<Item = (&'l Line, V)>,
-    ) -> fmt::Result {
-        let mut family = self.family(form)?;
-        for (line, value) in values {
-            family.encode_family(&[("sequence", line.label.as_str())])?.encode_gauge(&value)?;
-        }
-        Ok(())
-    }
-
-    fn by_protocol(
-        &mut self,
-        form: Form,
-        values: impl Iterator<Item = (&'static str, u64)>,
-    ) -> fmt::Result {
-        let mut family = self.family(form)?;
-        for (protocol, value) in values {
-            family.encode_family(&[("protocol", protocol)])?.encode_gauge(&value)?;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn info(name: &str, mark: u64, left: u64) -> Info {
-        use crate::info::BlocksInfo;
-        use ticketd_core::definition::{BlockLen, Kind};
-        Info {
-            per_second: 2.0,
-            blocks: Some(BlocksInfo { block_len: BlockLen::Auto, mark, left, open: None }),
-            ..Info::of_kind(ticketd_core::name::Name::new(name).unwrap(), Kind::Ticket)
-        }
-    }
-
-    #[test]
-    fn sequences_beyond_the_limit_share_one_line() {
-        let infos = [info("c", 5, 70), info("a", 1, 90), info("d", 3, 60), info("b", 9, 80)];
-        let told = lines(&infos, 2);
-        let labels: Vec<_> = told.iter().map(|line| line.label.as_str()).collect();
-        assert_eq!(labels, ["a", "b", OTHERS]);
-        let others = &told[2];
-        assert_eq!((others.mark, others.left, others.per_second), (5, Some(60), 4.0));
-        assert_eq!(lines(&infos, 3)[3].label, OTHERS);
-        assert_eq!(lines(&infos, 4).len(), 4);
-        assert_eq!(lines(&[], 4).len(), 0);
-    }
-
-    #[test]
-    fn the_label_of_the_others_is_no_name() {
-        assert!(ticketd_core::name::Name::new(OTHERS).is_err());
-    }
-
-    #[test]
-    fn every_kind_of_error_has_its_own_counter() {
-        let traffic = ProtocolTraffic::default();
-        for (n, kind) in ErrorKind::ALL.iter().enumerate() {
-            (0..=n).for_each(|_| traffic.error(*kind));
-        }
-        let counts = Counts::read("resp", &traffic);
-        assert_eq!(counts.errors, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
-    }
-
-    #[test]
-    fn open_connections_are_those_not_closed() {
-        let traffic = ProtocolTraffic::default();
-        traffic.opened();
-        traffic.opened();
-        traffic.closed();
-        traffic.refused();
-        assert_eq!((traffic.open(), traffic.total()), (1, 2));
-        assert_eq!(traffic.refused_total(), 1);
-    }
 
     #[test]
     fn integers_are_exact_however_large() {
