@@ -4,6 +4,7 @@
 pub(crate) mod elsewhere;
 mod lease;
 pub(crate) mod peer;
+pub(crate) mod tally;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -17,6 +18,8 @@ use ticketd_store::{Announced, Announcement, EngineStore, StoreError};
 use tracing::{info, warn};
 
 use crate::clock::Clock;
+
+use tally::Tally;
 
 pub use lease::Lease;
 pub use peer::PROTOCOL;
@@ -46,6 +49,7 @@ pub struct Cluster {
     lease: RwLock<Arc<Lease>>,
     view: Mutex<View>,
     pub(crate) peers: peer::Client,
+    pub(crate) tally: Tally,
 }
 
 /// Who is there, as of the last look.
@@ -106,6 +110,7 @@ impl Cluster {
             lease: RwLock::new(Arc::clone(&session.lease)),
             view: Mutex::default(),
             peers: peer::Client::new(),
+            tally: Tally::default(),
         });
         cluster.look().await?;
         Ok(Membership { cluster, session })
@@ -136,6 +141,11 @@ impl Cluster {
         self.view().servers.get(&server).map(|says| says.address.clone())
     }
 
+    /// How many servers are there, this one included.
+    pub(crate) fn servers_there(&self) -> u64 {
+        self.view().servers.len() as u64
+    }
+
     /// All servers that are there, in the order of their addresses.
     pub fn servers(&self) -> Vec<ServerSeen> {
         let (view, now, me) = (self.view(), self.clock.now(), self.me());
@@ -164,6 +174,7 @@ impl Cluster {
         for (id, version) in silent {
             if id != self.me() && self.store.end(id, Version(version)).await? {
                 info!(server = %id, "the lease of a silent server has ended; its sequences are free");
+                self.tally.other_ended();
                 let mut view = self.view();
                 view.servers.remove(&id);
             }
@@ -226,11 +237,13 @@ impl Membership {
                 Ok(Some(version)) => self.session.renewed(version),
                 Ok(None) => {
                     warn!("this server was silent for so long that its lease was ended");
+                    self.cluster.tally.own_ended();
                     self.session.lease.end();
                     self.begin_again().await;
                     ended();
                 }
                 Err(error) => {
+                    self.cluster.tally.renewal_failed();
                     self.session.timing.failed(clock.now());
                     warn!("the lease could not be renewed: {}", error.to_failure());
                 }

@@ -1,13 +1,15 @@
 //! What Prometheus is told: the counters of the protocols, and the text of `/metrics`.
 //!
 //! The hot path keeps no metric of its own. Everything about sequences and the store is read when
-//! somebody scrapes; only [`Traffic`], which no sequence knows, is counted as it happens.
+//! somebody scrapes; only [`Traffic`], which no sequence knows, and what servers say to each other
+//! are counted as they happen.
 //!
 //! The text is Prometheus' exposition format 0.0.4, which every scraper reads. Sequences that this
 //! server has not opened since it started are not in it.
 
 mod families;
 mod line;
+mod several;
 mod traffic;
 
 use std::fmt;
@@ -26,6 +28,7 @@ use crate::store_times::StoreTimes;
 
 use families::{Families, Form};
 use line::{Line, lines};
+use several::Several;
 use traffic::Counts;
 
 pub use line::OTHERS;
@@ -55,6 +58,7 @@ struct Snapshot {
     reserve_counts: [u64; StoreTimes::BOUNDS_US.len() + 1],
     reserve_sum_us: u64,
     uptime_seconds: f64,
+    several: Option<Several>,
 }
 
 impl Snapshot {
@@ -67,6 +71,7 @@ impl Snapshot {
             reserve_counts,
             reserve_sum_us,
             uptime_seconds: service.clock().uptime().as_secs_f64(),
+            several: Several::read(service),
         }
     }
 
@@ -197,16 +202,19 @@ impl Snapshot {
 
     fn encode_traffic(&self, out: &mut Families<'_>) -> fmt::Result {
         let each = || self.protocols.iter();
-        out.by_protocol(
+        out.by_label(
             Form::gauge("ticketd_connections", "Connections that are open now"),
+            "protocol",
             each().map(|counts| (counts.protocol, counts.connections)),
         )?;
-        out.by_protocol(
+        out.by_label(
             Form::counter("ticketd_connections_total", "Connections accepted"),
+            "protocol",
             each().map(|counts| (counts.protocol, counts.connections_total)),
         )?;
-        out.by_protocol(
+        out.by_label(
             Form::counter("ticketd_connections_refused_total", "Connections turned away"),
+            "protocol",
             each().map(|counts| (counts.protocol, counts.refused_total)),
         )?;
         let mut errors = out.family(Form::counter(
@@ -241,7 +249,8 @@ impl Collector for Snapshot {
         self.encode_use(&mut out)?;
         self.encode_store(&mut out)?;
         self.encode_traffic(&mut out)?;
-        self.encode_process(&mut out)
+        self.encode_process(&mut out)?;
+        self.several.iter().try_for_each(|several| several.encode(&mut out))
     }
 }
 
@@ -263,6 +272,7 @@ mod tests {
             reserve_counts: [0; StoreTimes::BOUNDS_US.len() + 1],
             reserve_sum_us: 0,
             uptime_seconds: 0.0,
+            several: None,
         }));
         text::encode_registry(&mut out, &registry).unwrap();
         assert!(out.contains("ticketd_ids_issued_total{sequence=\"n\"} 18446744073709551615\n"));

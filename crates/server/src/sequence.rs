@@ -139,6 +139,12 @@ impl Sequence {
         is_owned.then_some(lease)
     }
 
+    /// Whether this server is known to own it, and no other can.
+    pub(crate) fn is_owned(&self) -> bool {
+        let is_known = self.record.get().is_some();
+        is_known && !self.has_ended() && self.owning().is_some_and(|lease| !lease.has_ended())
+    }
+
     fn has_lapsed(&self) -> bool {
         self.owning().is_some_and(Lease::has_lapsed)
     }

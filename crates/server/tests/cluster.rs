@@ -7,18 +7,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use ticketd_core::cluster::Claim;
 use ticketd_core::count::Count;
 use ticketd_core::definition::{Definition, Order};
 use ticketd_core::failure::FailureKind;
 use ticketd_core::ids::Ids;
 use ticketd_core::name::Name;
 use ticketd_server::clock::Clock;
-use ticketd_server::cluster::{Cluster, ClusterSettings};
+use ticketd_server::cluster::{Cluster, ClusterSettings, Membership};
 use ticketd_server::error::{ErrorKind, ServiceError};
+use ticketd_server::metrics::Traffic;
 use ticketd_server::server::{Server, ServerSettings};
 use ticketd_server::service::{Service, ServiceSettings};
 use ticketd_store::engine::{Change, Engine, Entry, Key, MemoryEngine, Outcome, Version};
-use ticketd_store::{Answer, EngineStore, StoreError};
+use ticketd_store::{Answer, EngineStore, Store, StoreError};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -56,7 +58,7 @@ impl Member {
         Ok(issued.ids.integers().collect())
     }
 
-    /// Dies without a word: nothing is handed back, and the lease is not ended.
+    /// Ends without a care: nothing is handed back, though its lease is ended.
     fn die(&self) {
         self.running.abort();
     }
@@ -153,6 +155,85 @@ async fn a_dead_owner_is_replaced_and_nothing_comes_twice_or_too_low() {
         assert!(ids[0] > last, "{ids:?} after {last}");
         last = ids[2];
     }
+}
+
+/// Every metric of several servers, its type and its samples.
+const METRICS: [(&str, &str, &[&str]); 10] = [
+    ("ticketd_lease_left_seconds", "gauge", &[""]),
+    ("ticketd_lease_renewals_failed_total", "counter", &[""]),
+    ("ticketd_leases_ended_total", "counter", &[r#"{whose="own"}"#, r#"{whose="other"}"#]),
+    ("ticketd_servers", "gauge", &[""]),
+    ("ticketd_sequences_owned", "gauge", &[""]),
+    ("ticketd_claims_total", "counter", &[""]),
+    ("ticketd_takeovers_total", "counter", &[""]),
+    ("ticketd_forwarded_batches_total", "counter", OUTCOMES),
+    ("ticketd_forwarded_requests_total", "counter", OUTCOMES),
+    ("ticketd_received_batches_total", "counter", OUTCOMES),
+];
+
+const OUTCOMES: &[&str] = &[
+    r#"{outcome="answered"}"#,
+    r#"{outcome="refused"}"#,
+    r#"{outcome="moved"}"#,
+    r#"{outcome="failed"}"#,
+];
+
+fn metrics(member: &Member) -> String {
+    ticketd_server::metrics::encode(&member.service, &Traffic::default())
+}
+
+fn sample(text: &str, name: &str) -> f64 {
+    let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
+    text.lines().find_map(value).unwrap_or_else(|| panic!("{name} is not in {text}"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_metrics_tell_of_leases_owners_and_what_is_forwarded() {
+    let (engine, members) = three().await;
+    for member in &members {
+        member.next("notes", 1).await.unwrap();
+        member.next("tasks", 1).await.unwrap();
+    }
+    let told: Vec<String> = members.iter().map(metrics).collect();
+    let sum = |name: &str| told.iter().map(|text| sample(text, name)).sum::<f64>();
+    for (name, kind, labels) in METRICS {
+        assert!(told[0].contains(&format!("# TYPE {name} {kind}\n")), "{name}");
+        let samples = told[0].lines().filter(|line| {
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']))
+        });
+        assert_eq!(samples.count(), labels.len(), "{name}");
+        assert!(labels.iter().all(|label| sum(&format!("{name}{label}")) >= 0.0), "{name}");
+    }
+    assert!(told.iter().all(|text| sample(text, "ticketd_lease_left_seconds") > 0.0));
+    assert_eq!((sum("ticketd_sequences_owned"), sum("ticketd_takeovers_total")), (2.0, 0.0));
+    assert!(sum("ticketd_claims_total") >= 2.0);
+    // Each of two sequences was asked for at its owner and at two others.
+    let answered = |name: &str| sum(&format!(r#"ticketd_{name}_total{{outcome="answered"}}"#));
+    assert_eq!(answered("forwarded_batches"), 4.0);
+    assert_eq!((answered("forwarded_requests"), answered("received_batches")), (4.0, 4.0));
+
+    let _silent = own_and_be_silent(&engine, "lost").await;
+    let ids = members[0].next("lost", 1).await.unwrap();
+    assert_eq!(ids, [1]);
+    let told: Vec<String> = members.iter().map(metrics).collect();
+    let sum = |name: &str| told.iter().map(|text| sample(text, name)).sum::<f64>();
+    assert_eq!((sum("ticketd_takeovers_total"), sum("ticketd_sequences_owned")), (1.0, 3.0));
+    assert!(sum(r#"ticketd_leases_ended_total{whose="other"}"#) >= 1.0);
+    assert_eq!(sum(r#"ticketd_leases_ended_total{whose="own"}"#), 0.0);
+    assert!(sum(r#"ticketd_forwarded_batches_total{outcome="failed"}"#) >= 1.0);
+    assert_eq!(sample(&told[0], "ticketd_servers"), 3.0);
+}
+
+/// A server that owns `name`, does not renew its lease, and cannot be reached.
+async fn own_and_be_silent(engine: &Arc<MemoryEngine>, name: &str) -> Membership {
+    let store = EngineStore::open(Arc::clone(engine) as _, 1).await.unwrap();
+    let (store, clock) = (Arc::new(store), Clock::start());
+    let settings = ClusterSettings { address: "127.0.0.1:1".to_owned(), lease: LEASE };
+    let membership = Cluster::join(Arc::clone(&store), clock, settings).await.unwrap();
+    let claim =
+        Claim { create: Some(Definition::default()), ..Claim::of(membership.cluster().me()) };
+    store.claim(&named(name), claim).await.unwrap();
+    membership
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

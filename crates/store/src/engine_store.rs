@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ticketd_core::block::Block;
-use ticketd_core::cluster::{Claim, Claimed, Shared};
+use ticketd_core::cluster::{Claim, Claimed, ServerId, Shared};
 use ticketd_core::definition::Definition;
 use ticketd_core::failure::FailureKind;
 use ticketd_core::name::Name;
@@ -51,11 +51,22 @@ pub struct EngineStore {
     cluster: String,
     known: Mutex<HashMap<Name, Known>>,
     sequences: AtomicU64,
+    claims: AtomicU64,
+    takeovers: AtomicU64,
     /// The worker ID that a holder leased last, so that it need not look at all of them.
     workers: Mutex<HashMap<(Name, u64), u32>>,
     /// A deliberate bug, for the tests of the tests.
     #[cfg(feature = "mutants")]
     mutant: Option<Mutant>,
+}
+
+/// How often this server became the owner of a sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Claims {
+    /// In all, also where it was the owner and began another turn.
+    pub made: u64,
+    /// Of these, from another server whose lease had ended.
+    pub taken_over: u64,
 }
 
 /// What this server knows of a sequence.
@@ -93,6 +104,8 @@ impl EngineStore {
             cluster,
             known: Mutex::default(),
             sequences: AtomicU64::new(0),
+            claims: AtomicU64::new(0),
+            takeovers: AtomicU64::new(0),
             workers: Mutex::default(),
             #[cfg(feature = "mutants")]
             mutant: None,
@@ -130,6 +143,20 @@ impl EngineStore {
         let page = self.page(after, limit).await?;
         let owned = |(_, shared): &(Name, Shared)| shared.record.definition.has_owner();
         Ok(page.into_iter().filter(owned).collect())
+    }
+
+    /// How often this server became the owner of a sequence, as far as the engine has said so.
+    pub fn claims(&self) -> Claims {
+        // The part first: what is counted in between can then only add to the whole.
+        let taken_over = self.takeovers.load(Ordering::Relaxed);
+        Claims { made: self.claims.load(Ordering::Relaxed), taken_over }
+    }
+
+    fn count_claim(&self, before: Option<ServerId>, server: ServerId) {
+        self.claims.fetch_add(1, Ordering::Relaxed);
+        if before.is_some_and(|owner| owner != server) {
+            self.takeovers.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<Name, Known>> {
@@ -282,6 +309,9 @@ impl EngineStore {
         let swapped = self.swap(name, version, after).await?;
         if swapped && before.is_none() {
             self.sequences.fetch_add(1, Ordering::Relaxed);
+        }
+        if swapped && after.owner == Some(claim.server) {
+            self.count_claim(before.and_then(|state| state.owner), claim.server);
         }
         Ok(swapped.then_some(claimed))
     }

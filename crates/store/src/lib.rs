@@ -16,6 +16,6 @@ mod memory;
 
 pub use contract::{Answer, Sizes, Store};
 pub use embedded::Embedded;
-pub use engine_store::{Announced, Announcement, EngineStore, Mutant};
+pub use engine_store::{Announced, Announcement, Claims, EngineStore, Mutant};
 pub use error::StoreError;
 pub use memory::Memory;

@@ -21,6 +21,7 @@ use tracing::debug;
 
 use super::Cluster;
 use super::peer::{Told, Unanswered, Wish, range_of};
+use super::tally::Outcome;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, ServiceError};
 use crate::limits::OWNER_QUEUE_LEN;
@@ -141,7 +142,9 @@ impl Forwarder {
             let (wish, travellers, deadline) = self.together();
             let left = Duration::from_micros(deadline.micros_since(self.clock.now()));
             let attempt = left.min(ATTEMPT_MAX);
-            match self.cluster.peers.ask(&address, &self.name, wish, attempt).await {
+            let answer = self.cluster.peers.ask(&address, &self.name, wish, attempt).await;
+            self.cluster.tally.sent(travellers, Outcome::of(answer.as_ref()));
+            match answer {
                 Ok(Told::OwnedBy(server)) => return self.moved(server.parse().ok()),
                 // It had less time than those who wait have: an attempt is shorter than a deadline.
                 Ok(Told::Refused { kind, message }) if kind == ErrorKind::Unavailable.as_str() => {

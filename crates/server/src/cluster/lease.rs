@@ -1,6 +1,7 @@
 //! The lease of this server, as the hot path looks at it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use ticketd_core::cluster::ServerId;
 use ticketd_core::time::Instant;
@@ -52,6 +53,12 @@ impl Lease {
         holds
     }
 
+    /// For how long it holds if it is not renewed.
+    pub(crate) fn left(&self) -> Duration {
+        let until = Instant::from_micros(self.valid_until.load(Ordering::SeqCst));
+        Duration::from_micros(until.micros_since(self.clock.now()))
+    }
+
     /// Whether it is not worth while to take anything. It may hold no more all the same.
     pub(crate) fn has_lapsed(&self) -> bool {
         self.lapsed.load(Ordering::Relaxed)
@@ -91,8 +98,6 @@ impl Lease {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -102,13 +107,14 @@ mod tests {
         assert!(!lease.holds() && lease.has_lapsed());
         lease.extend(clock.now().plus(Duration::from_secs(3)));
         assert!(lease.holds() && !lease.has_lapsed());
+        assert_eq!(lease.left(), Duration::from_secs(3));
         tokio::time::sleep(Duration::from_secs(3)).await;
         assert!(!lease.holds() && lease.has_lapsed());
         assert!(!lease.wait(clock.now().plus(Duration::from_secs(1))).await);
         lease.extend(clock.now().plus(Duration::from_secs(3)));
         assert!(lease.wait(clock.now()).await);
         lease.end();
-        assert!(!lease.holds() && lease.has_ended());
+        assert!(!lease.holds() && lease.has_ended() && lease.left().is_zero());
         assert!(!lease.wait(clock.now().plus(Duration::from_secs(3600))).await);
     }
 }

@@ -51,14 +51,15 @@ impl Families<'_> {
         Ok(())
     }
 
-    pub(super) fn by_protocol(
+    pub(super) fn by_label(
         &mut self,
         form: Form,
-        values: impl Iterator<Item = (&'static str, u64)>,
+        label: &str,
+        values: impl IntoIterator<Item = (&'static str, u64)>,
     ) -> fmt::Result {
         let mut family = self.family(form)?;
-        for (protocol, value) in values {
-            family.encode_family(&[("protocol", protocol)])?.encode_gauge(&value)?;
+        for (name, value) in values {
+            family.encode_family(&[(label, name)])?.encode_gauge(&value)?;
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ use super::raise::raise_blocks;
 use super::{Asker, Service};
 use crate::cluster::elsewhere::{Elsewhere, NotThere};
 use crate::cluster::peer::{Told, Wish};
+use crate::cluster::tally::Outcome;
 use crate::cluster::{Cluster, Lease};
 use crate::error::{ErrorKind, ServiceError};
 use crate::sequence::{NoAnswer, Sequence};
@@ -139,6 +140,19 @@ impl Service {
         wish: Wish,
         within: Duration,
     ) -> Option<Told> {
+        let told = self.answer_as_owner(name, wish, within).await;
+        if let Some(cluster) = self.cluster.get() {
+            cluster.tally.received(told.as_ref().map_or(Outcome::Failed, |t| Outcome::of(Ok(t))));
+        }
+        told
+    }
+
+    async fn answer_as_owner(
+        self: &Arc<Self>,
+        name: &Name,
+        wish: Wish,
+        within: Duration,
+    ) -> Option<Told> {
         let deadline = self.clock.now().plus(within.min(self.settings.request_timeout));
         loop {
             let source = match self.open(name, Asker::Server) {
@@ -204,6 +218,15 @@ impl Service {
 
     fn is_there(&self, server: ServerId) -> bool {
         self.cluster.get().is_some_and(|cluster| cluster.address_of(server).is_some())
+    }
+
+    /// How many open sequences this server owns.
+    pub(crate) fn owned(&self) -> u64 {
+        let sequences = self.sequences.read().unwrap_or_else(PoisonError::into_inner);
+        let owned = sequences
+            .values()
+            .filter(|source| matches!(source, Source::Blocks(sequence) if sequence.is_owned()));
+        owned.count() as u64
     }
 
     /// Gives up all that was opened under a lease that has ended.
