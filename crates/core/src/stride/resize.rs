@@ -255,6 +255,8 @@ pub enum Problem {
     HasOpened(usize),
     /// The plan cannot be abandoned: all have accepted it.
     AllAccepted,
+    /// Each time when all were looked at there was more to do: somebody else resizes.
+    Restless,
 }
 
 /// What to ask of whom so that `wish` comes true, given what all who are addressed said.
