@@ -136,8 +136,8 @@ mod tests {
     use super::*;
     use crate::definition::{Definition, Kind};
     use crate::record::Record;
-    use crate::stride::Seat;
     use crate::stride::resize::take;
+    use crate::stride::{Seat, Standing};
 
     fn wish(addresses: &[&str], members: u32) -> Wish {
         Wish::new(&Name::new("s").unwrap(), addresses, members, 10)
@@ -180,6 +180,87 @@ mod tests {
             "a? b? b: accept the plan, a: accept the plan, a? b? a: open the new generation, b: \
              open the new generation, a? b? "
         );
+    }
+
+    /// Lets a coordinator run among `records`, where only those that `hears` picks take steps.
+    fn run(
+        records: &mut [Option<Record>],
+        goal: Goal,
+        addresses: &[usize],
+        hears: impl Fn(usize) -> bool,
+    ) -> Result<(), Problem> {
+        let mut coordinator = Coordinator::new(goal, addresses.len());
+        loop {
+            match coordinator.ask()? {
+                Ask::Look(at) => {
+                    coordinator.saw(records[addresses[at]].as_ref().and_then(View::of));
+                }
+                Ask::Take(at, _) if !hears(addresses[at]) => return Ok(()),
+                Ask::Take(at, step) => {
+                    take(&mut records[addresses[at]], step).unwrap();
+                    coordinator.took();
+                }
+                Ask::Done => return Ok(()),
+            }
+        }
+    }
+
+    fn resize(members: u32, addresses: &[usize]) -> Goal {
+        let names: Vec<&str> = addresses.iter().map(|at| ["a", "b", "c", "d"][*at]).collect();
+        Goal::Resize(wish(&names, members))
+    }
+
+    fn records(members: u32) -> [Option<Record>; 4] {
+        let record = |at: usize| {
+            let seat = Seat::new(members, at as u32 + 1).ok()?;
+            Some(Record::new(Definition::of(Kind::Stride(seat))))
+        };
+        core::array::from_fn(record)
+    }
+
+    fn standing(record: Option<Record>) -> Option<(Standing, bool)> {
+        record?.member.map(|member| (member.standing, member.accepted.is_some()))
+    }
+
+    /// Found by `ticketd explore --world members`, seed 0.
+    #[test]
+    fn who_accepted_a_plan_that_another_one_overtook_is_released() {
+        for goal in [Goal::Abandon, resize(2, &[0, 2])] {
+            let mut records = records(2);
+            let [a, b, c] = [0, 1, 2];
+            run(&mut records, resize(3, &[a, b, c]), &[a, b, c], |at| at == c).unwrap();
+            assert_eq!(standing(records[c]), Some((Standing::Joining, true)));
+            run(&mut records, resize(1, &[a, b]), &[a, b], |_| true).unwrap();
+            run(&mut records, goal, &[a, c], |_| true).unwrap();
+            let joined = if goal == Goal::Abandon { Standing::Joining } else { Standing::Issuing };
+            assert_eq!(standing(records[c]), Some((joined, false)), "{goal:?}");
+        }
+    }
+
+    #[test]
+    fn who_was_not_told_to_leave_before_the_others_went_on_leaves() {
+        for goal in [Goal::Abandon, resize(1, &[2, 1])] {
+            let mut records = records(2);
+            let [a, b, c] = [0, 1, 2];
+            let leaves = resize(1, &[a, b]);
+            // `b` accepts last, so this ends when all have accepted and `a` has opened.
+            run(&mut records, leaves, &[a, b], |_| true).unwrap();
+            let told = records[b];
+            let mut records_before = self::records(2);
+            run(&mut records_before, leaves, &[a, b], |at| at == a).unwrap();
+            let mut untold = records_before[b];
+            let accepted = records_before[a].unwrap().member.unwrap().accepted.unwrap();
+            let step = Step::Accept {
+                accepted: crate::stride::Accepted { seat: None, ..accepted },
+                joins: false,
+            };
+            take(&mut untold, step).unwrap();
+            records[b] = untold;
+            run(&mut records, resize(1, &[c, a]), &[c, a], |_| true).unwrap();
+            assert_eq!(standing(records[b]), Some((Standing::Issuing, true)));
+            run(&mut records, goal, &[c, b], |_| true).unwrap();
+            assert_eq!(standing(records[b]), standing(told), "{goal:?}");
+        }
     }
 
     #[test]
