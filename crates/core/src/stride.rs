@@ -1,7 +1,9 @@
 //! Stride: the multi-master method. Member i of N counts i, i + N, i + 2N, and so on.
 //!
-//! How N changes while the members go on issuing is told in [`resize`].
+//! How N changes while the members go on issuing is told in [`resize`]; who asks them to is a
+//! [`coordinator`].
 
+pub mod coordinator;
 mod generation;
 mod member;
 pub mod resize;

@@ -4,8 +4,9 @@
 //! goes wrong and when. The same seed is the same world, step by step, so whatever a checker finds
 //! can be looked at as often as needed. The servers of a world are the real core in another shell.
 //!
-//! There are two worlds for each seed: of one server with a store of its own, a model that moves
-//! the real records, whose parts are below; and of [`several`] servers that share an engine.
+//! There are three worlds for each seed: of one server with a store of its own, a model that moves
+//! the real records, whose parts are below; of [`several`] servers that share an engine; and of the
+//! [`members`] of a stride sequence while who is one changes.
 //!
 //! | part | is |
 //! | --- | --- |
@@ -20,6 +21,7 @@ mod check;
 mod clients;
 mod config;
 mod disk;
+mod members;
 #[cfg(feature = "mutants")]
 mod mutant;
 mod panics;
@@ -36,6 +38,8 @@ use std::fmt;
 use std::ops::{ControlFlow, Range};
 
 use check::Found;
+#[cfg(feature = "mutants")]
+pub use members::MemberMutant;
 #[cfg(feature = "mutants")]
 pub use mutant::{AnyMutant, StoreMutant};
 #[cfg(feature = "mutants")]
@@ -54,17 +58,20 @@ pub enum Setting {
     One,
     /// Several servers that share an engine.
     Several,
+    /// The members of a stride sequence, while who is one changes.
+    Members,
 }
 
 impl Setting {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::One, Self::Several];
+    pub const ALL: [Self; 3] = [Self::One, Self::Several, Self::Members];
 
     /// The word for it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::One => "one",
             Self::Several => "several",
+            Self::Members => "members",
         }
     }
 
@@ -73,6 +80,7 @@ impl Setting {
         match self {
             Self::One => &Mark::ONE,
             Self::Several => &Mark::SEVERAL,
+            Self::Members => &Mark::MEMBERS,
         }
     }
 
@@ -81,6 +89,7 @@ impl Setting {
         match self {
             Self::One => &Mark::FAULTS_ONE,
             Self::Several => &Mark::FAULTS_SEVERAL,
+            Self::Members => &Mark::FAULTS_MEMBERS,
         }
     }
 }
@@ -156,7 +165,7 @@ pub struct Summary {
     pub failed: u64,
     /// A hash of all their hashes, in order.
     pub hash: u64,
-    /// The sums of what was counted in the worlds of one server, and of several.
+    /// The sums of what was counted in the worlds of each setting.
     pub stats: [Stats; Setting::ALL.len()],
     /// The first failures.
     pub failures: Vec<Outcome>,
@@ -181,6 +190,14 @@ pub fn run_seed(seed: u64, setting: Setting, options: &Options) -> Outcome {
                 run.ignore_books();
             }
             (panics::catch(|| run.run()), run.ran())
+        }
+        Setting::Members => {
+            let mut world = members::World::new(seed, options);
+            #[cfg(feature = "mutants")]
+            if options.without_books {
+                world.ignore_books();
+            }
+            (panics::catch(|| world.run()), world.ran())
         }
     };
     let found = found.unwrap_or_else(|message| Some(("assertion", message)));

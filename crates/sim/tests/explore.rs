@@ -11,6 +11,7 @@ const fn seeds(setting: Setting) -> u64 {
     match setting {
         Setting::One => 1_500,
         Setting::Several => 300,
+        Setting::Members => 500,
     }
 }
 
@@ -63,6 +64,7 @@ fn look_at(setting: Setting) {
     let (requests, faults) = match setting {
         Setting::One => (300, 5),
         Setting::Several => (500, 20),
+        Setting::Members => (400, 10),
     };
     assert!(stats.requests >= requests * seeds, "{setting}: {stats:?}");
     assert!(stats.sum(setting.faults()) >= faults * seeds, "{setting}: {stats:?}");

@@ -1,7 +1,9 @@
 //! Every deliberate bug is caught: the checkers check something.
 
 use ticketd_core::allocator::Mutant;
-use ticketd_sim::explore::{AnyMutant, Options, ServerMutant, Setting, StoreMutant, run_seed};
+use ticketd_sim::explore::{
+    AnyMutant, MemberMutant, Options, ServerMutant, Setting, StoreMutant, run_seed,
+};
 use ticketd_store::Mutant as EngineStoreMutant;
 
 /// Within so many seeds, counted from 0, each must be caught in the world of one server: some five
@@ -23,6 +25,17 @@ const fn bound_of_several(mutant: AnyMutant) -> u64 {
         AnyMutant::Server(ServerMutant::NoDrift) => 400,
         AnyMutant::Server(ServerMutant::LooksFirst | ServerMutant::CountsFromAnswer) => 100,
         _ => 20,
+    }
+}
+
+/// The same for the world of members.
+const fn bound_of_members(mutant: AnyMutant) -> u64 {
+    match mutant {
+        AnyMutant::Member(MemberMutant::HandsBackAcross) => 500,
+        AnyMutant::Core(Mutant::NeverRetry) => 70,
+        AnyMutant::Member(MemberMutant::OpensInMemory)
+        | AnyMutant::Core(Mutant::RaiseBeforeCommit) => 30,
+        _ => 10,
     }
 }
 
@@ -81,6 +94,12 @@ fn every_mutant_of_one_server_is_caught_within_its_bound() {
 #[test]
 fn every_mutant_of_several_servers_is_caught_within_its_bound() {
     let (missed, _) = catch_all(&AnyMutant::SEVERAL, Setting::Several, bound_of_several);
+    assert!(missed.is_empty(), "not caught: {missed:?}");
+}
+
+#[test]
+fn every_mutant_of_members_is_caught_within_its_bound() {
+    let (missed, _) = catch_all(&AnyMutant::MEMBERS, Setting::Members, bound_of_members);
     assert!(missed.is_empty(), "not caught: {missed:?}");
 }
 

@@ -15,7 +15,7 @@ use crate::{output, signals};
 /// How `ticketd explore` is called.
 #[derive(Debug, Args)]
 pub struct ExploreArgs {
-    /// How many seeds to run; each makes a world of either kind
+    /// How many seeds to run; each makes a world of every kind
     #[arg(long, value_name = "N", default_value = "1000",
           value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
@@ -28,10 +28,10 @@ pub struct ExploreArgs {
     #[arg(long, value_name = "SEED", conflicts_with_all = ["seeds", "from"])]
     seed: Option<u64>,
 
-    /// Which worlds to run: of one server with a store of its own, or of several that share an
-    /// engine
+    /// Which worlds to run: of one server with a store of its own, of several that share an engine,
+    /// or of the members of a stride sequence while who is one changes
     #[arg(long, value_name = "WORLD", default_value = "all",
-          value_parser = ["one", "several", "all"])]
+          value_parser = ["one", "several", "members", "all"])]
     world: String,
 
     /// Print what happens in the world, step by step
@@ -123,6 +123,7 @@ fn counts(out: &mut impl Write, setting: Setting, summary: &Summary) -> io::Resu
     let servers = match setting {
         Setting::One => "one server",
         Setting::Several => "several servers",
+        Setting::Members => "members of a stride",
     };
     writeln!(
         out,

@@ -9,15 +9,13 @@ use std::io::{IsTerminal, Write};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use ticketd_core::name::Name;
-use ticketd_core::stride::resize::{self, Next, Problem, Step, View, Wish};
+use ticketd_core::stride::coordinator::{Ask, Coordinator, Goal};
+use ticketd_core::stride::resize::{Next, Problem, Step, View, Wish};
 use ticketd_core::stride::{Seat, Standing};
 
 use crate::client::{Client, Place};
 use crate::failure::Failure;
 use crate::output;
-
-/// More rounds than a resize takes: accept, open, done; or refuse, release, done.
-const ROUNDS_MAX: usize = 16;
 
 /// How `ticketd stride` is called.
 #[derive(Debug, Args)]
@@ -102,44 +100,40 @@ impl<'a> Resize<'a> {
         }
         let members = u32::try_from(args.members.len())
             .map_err(|_| Failure::usage("there are too many members"))?;
-        let digest = digest_of(&args.name, members, &addresses);
-        Ok(Self { args, addresses, wish: Wish { members, digest, headroom: args.headroom } })
+        let wish = Wish::new(&args.name, &addresses, members, args.headroom);
+        Ok(Self { args, addresses, wish })
     }
 
     fn run(&self) -> Result<(), Failure> {
+        let goal = if self.args.abandon { Goal::Abandon } else { Goal::Resize(self.wish) };
+        let mut coordinator = Coordinator::new(goal, self.addresses.len());
         let mut is_first = true;
-        for _ in 0..ROUNDS_MAX {
-            let views = self.look()?;
-            let next = if self.args.abandon {
-                resize::abandon(&views)
-            } else {
-                resize::next(&self.wish, &views)
-            };
-            let next = next.map_err(|problem| Failure::work(self.told(&problem)))?;
-            if std::mem::take(&mut is_first) {
-                self.show_plan(&views, &next)?;
+        loop {
+            let ask = coordinator.ask();
+            match ask.map_err(|problem| Failure::work(self.told(&problem)))? {
+                Ask::Done => return self.finish(),
+                Ask::Look(at) => coordinator.saw(self.look(at)?),
+                Ask::Take(at, step) => {
+                    let next = coordinator.decision().expect("a step is for what was decided");
+                    if std::mem::take(&mut is_first) {
+                        self.show_plan(coordinator.views(), next)?;
+                        if self.args.dry_run {
+                            return self.say("nothing was changed: --dry-run");
+                        }
+                    }
+                    self.take(at, &step, next)?;
+                    coordinator.took();
+                }
             }
-            let steps = match &next {
-                Next::Done => return self.finish(),
-                Next::Accept(steps) | Next::Open(steps) => steps,
-                Next::Refuse(steps) | Next::Release(steps) => steps,
-            };
-            if self.args.dry_run {
-                return self.say("nothing was changed: --dry-run");
-            }
-            self.take(&next, steps)?;
         }
-        Err(Failure::work("the members keep changing: is somebody else resizing? run it again"))
     }
 
-    /// Asks all what they are.
-    fn look(&self) -> Result<Vec<Option<View>>, Failure> {
-        let view = |address: &&str| {
-            self.connect(address)?
-                .member(&self.args.name)
-                .map_err(|why| Failure::work(format!("{address}: {why}")))
-        };
-        self.addresses.iter().map(view).collect()
+    /// Asks one what it is.
+    fn look(&self, at: usize) -> Result<Option<View>, Failure> {
+        let address = self.addresses[at];
+        self.connect(address)?
+            .member(&self.args.name)
+            .map_err(|why| Failure::work(format!("{address}: {why}")))
     }
 
     fn connect(&self, address: &str) -> Result<Client, Failure> {
@@ -152,15 +146,12 @@ impl<'a> Resize<'a> {
         })
     }
 
-    fn take(&self, next: &Next, steps: &[(usize, Step)]) -> Result<(), Failure> {
-        for (at, step) in steps {
-            let address = self.addresses[*at];
-            self.connect(address)?.take_step(&self.args.name, step).map_err(|why| {
-                Failure::work(format!("{address} does not {next}: {why}; run the command again"))
-            })?;
-            self.say(&format!("{next}: {address}"))?;
-        }
-        Ok(())
+    fn take(&self, at: usize, step: &Step, next: &Next) -> Result<(), Failure> {
+        let address = self.addresses[at];
+        self.connect(address)?.take_step(&self.args.name, step).map_err(|why| {
+            Failure::work(format!("{address} does not {next}: {why}; run the command again"))
+        })?;
+        self.say(&format!("{next}: {address}"))
     }
 
     fn finish(&self) -> Result<(), Failure> {
@@ -174,7 +165,7 @@ impl<'a> Resize<'a> {
     }
 
     fn show_plan(&self, views: &[Option<View>], next: &Next) -> Result<(), Failure> {
-        if self.args.abandon || *next == Next::Done {
+        if self.args.abandon {
             return Ok(());
         }
         let mut text = format!("resize of {} to {} members\n", self.args.name, self.wish.members);
@@ -260,6 +251,9 @@ impl<'a> Resize<'a> {
             Problem::AllAccepted => "all have accepted, so somebody may be opening the new \
                  generation: run the resize again to finish it"
                 .to_owned(),
+            Problem::Restless => {
+                "the members keep changing: is somebody else resizing? run it again".to_owned()
+            }
         }
     }
 }
@@ -276,28 +270,6 @@ fn standing_of(view: Option<&View>) -> String {
     }
 }
 
-/// FNV-1a, 64 bits: the same wish has the same digest on every machine and in every version.
-fn digest_of(name: &Name, members: u32, addresses: &[&str]) -> u64 {
-    let text = format!("{name}\n{members}\n{}", addresses.join("\n"));
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |sum, byte| {
-        (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
-}
-
 fn print(line: &str) -> Result<(), Failure> {
     output::write(|out| writeln!(out, "{line}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_digest_tells_wishes_apart() {
-        let name = Name::new("s").unwrap();
-        let of = |members, addresses: &[&str]| digest_of(&name, members, addresses);
-        assert_eq!(of(2, &["a:1", "b:2"]), of(2, &["a:1", "b:2"]));
-        assert_ne!(of(2, &["a:1", "b:2"]), of(2, &["b:2", "a:1"]));
-        assert_ne!(of(2, &["a:1", "b:2"]), of(1, &["a:1", "b:2"]));
-    }
 }

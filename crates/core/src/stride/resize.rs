@@ -15,6 +15,9 @@
 //! refuse it for ever (*refuse*), and then the others are *released*. Nobody can tell that way that
 //! a plan is dead which somebody else is just opening.
 //!
+//! Who has accepted a plan and was not there when the others went on catches up when it is looked
+//! at: if the plan has opened, it leaves; if another one has, it is released.
+//!
 //! A member takes a [`Step`] by [`take`], in one durable change. Whoever coordinates holds no state:
 //! [`next`] works out from what the members say what to ask of whom. What it saw may be old, and
 //! what it asks may be lost, late, or come twice; `core/tests/resize.rs` tries all of that.
@@ -255,6 +258,8 @@ pub enum Problem {
     HasOpened(usize),
     /// The plan cannot be abandoned: all have accepted it.
     AllAccepted,
+    /// Each time when all were looked at there was more to do: somebody else resizes.
+    Restless,
 }
 
 /// What to ask of whom so that `wish` comes true, given what all who are addressed said.
@@ -267,6 +272,9 @@ pub fn next(wish: &Wish, views: &[Option<View>]) -> Result<Next, Problem> {
     }
     if is_done(wish, views) {
         return Ok(Next::Done);
+    }
+    if let Some(next) = catch_up(views) {
+        return Ok(next);
     }
     let mine = |plan: PlanId| plan.digest == wish.digest;
     let accepted = views.iter().flatten().filter_map(|view| view.accepted);
@@ -289,6 +297,37 @@ pub fn next(wish: &Wish, views: &[Option<View>]) -> Result<Next, Problem> {
     let cap = reached.unwrap_or(0).saturating_add(wish.headroom).min(MARK_MAX);
     let plan = PlanId { attempt, digest: wish.digest };
     Ok(Next::Accept(accepts(wish, views, &Accepted { plan, generation, seat: None, cap })))
+}
+
+/// What to ask of those who hold to a plan that the others have left behind: so that it can neither
+/// be finished nor given up with them.
+///
+/// One plan at most ends a generation. An old member that has accepted one cannot have accepted
+/// another, so if its generation is over, by that: it leaves. Who should join by a plan is one
+/// without whom the generation after cannot end. So if another plan has begun that one, or it is
+/// over, the plan of who has not joined will never open.
+fn catch_up(views: &[Option<View>]) -> Option<Next> {
+    let (mut leave, mut release) = (Vec::new(), Vec::new());
+    for (at, view) in views.iter().enumerate() {
+        let Some((view, accepted)) = view.and_then(|view| Some((view, view.accepted?))) else {
+            continue;
+        };
+        let (plan, next) = (accepted.plan, accepted.generation.saturating_add(1));
+        let later = views.iter().flatten().filter(|other| other.number >= next);
+        let past = later.clone().any(|other| other.number > next || other.opened.plan != plan);
+        if past && !view.issues() {
+            release.push((at, Step::Release { plan }));
+        } else if past && accepted.seat.is_none() {
+            // Floors rise from one generation to the next.
+            let floors = later.map(|other| other.opened.floor);
+            let floor = floors.fold(accepted.cap, u64::max);
+            leave.push((at, Step::Open { plan, floor }));
+        }
+    }
+    if leave.is_empty() {
+        return (!release.is_empty()).then_some(Next::Release(release));
+    }
+    Some(Next::Open(leave))
 }
 
 /// Whether all sit where they should.
@@ -393,6 +432,9 @@ fn accepts(wish: &Wish, views: &[Option<View>], plan: &Accepted) -> Vec<(usize, 
 /// # Errors
 /// [`Problem`] if it has opened, or may open at any time.
 pub fn abandon(views: &[Option<View>]) -> Result<Next, Problem> {
+    if let Some(next) = catch_up(views) {
+        return Ok(next);
+    }
     let accepted = views.iter().flatten().filter_map(|view| view.accepted);
     let Some(known) = accepted.max_by_key(|accepted| accepted.plan.attempt) else {
         return Ok(Next::Done);

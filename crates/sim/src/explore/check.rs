@@ -24,14 +24,15 @@ mod unique;
 
 use ticketd_core::allocator::{Observation, Refusal};
 use ticketd_core::block::Block;
+use ticketd_core::limits::MARK_MAX;
 use ticketd_core::record::{HandBack, Record, Reserve};
 
 use super::stats::Mark;
 use super::store::Effect;
-use durable::Durable;
-use gaps::Gaps;
+pub(super) use durable::Durable;
+pub(super) use gaps::Gaps;
 pub(super) use intervals::Intervals;
-use ledger::Ledger;
+pub(super) use ledger::Ledger;
 pub(super) use order::Known;
 pub(super) use refusal::Refused;
 pub(super) use unique::Unique;
@@ -233,7 +234,7 @@ impl Checks {
     }
 
     pub(super) fn exhausted(&mut self, sequence: usize) {
-        self.sequences[sequence].ledger.exhausted();
+        self.sequences[sequence].ledger.exhausted(MARK_MAX);
     }
 
     pub(super) fn failed(&mut self, sequence: usize) {

@@ -3,6 +3,7 @@
 use ticketd_core::allocator::Mutant;
 use ticketd_store::Mutant as EngineStoreMutant;
 
+use super::members::MemberMutant;
 use super::several::ServerMutant;
 use super::store::Bugs;
 
@@ -30,6 +31,8 @@ pub enum AnyMutant {
     EngineStore(EngineStoreMutant),
     /// Of one of several servers.
     Server(ServerMutant),
+    /// Of a member of a stride sequence, or of who resizes it.
+    Member(MemberMutant),
 }
 
 impl AnyMutant {
@@ -69,6 +72,24 @@ impl AnyMutant {
         Self::Server(ServerMutant::KeepsHeld),
     ];
 
+    /// Those that the world of members must catch.
+    pub const MEMBERS: [Self; 14] = [
+        Self::Core(Mutant::AdoptBeforeCommit),
+        Self::Core(Mutant::AdoptAfterIndeterminate),
+        Self::Core(Mutant::HandBackIssued),
+        Self::Core(Mutant::NeverRetry),
+        Self::Core(Mutant::RaiseBeforeCommit),
+        Self::Member(MemberMutant::OpensEarly),
+        Self::Member(MemberMutant::FloorTooLow),
+        Self::Member(MemberMutant::ReleasesUnrefused),
+        Self::Member(MemberMutant::CapNotKept),
+        Self::Member(MemberMutant::CapAsTold),
+        Self::Member(MemberMutant::AcceptsAgain),
+        Self::Member(MemberMutant::ForgetsAccepted),
+        Self::Member(MemberMutant::OpensInMemory),
+        Self::Member(MemberMutant::HandsBackAcross),
+    ];
+
     /// Its name.
     pub fn name(self) -> String {
         match self {
@@ -76,20 +97,21 @@ impl AnyMutant {
             Self::Store(mutant) => format!("{mutant:?}"),
             Self::EngineStore(mutant) => format!("{mutant:?}"),
             Self::Server(mutant) => format!("{mutant:?}"),
+            Self::Member(mutant) => format!("{mutant:?}"),
         }
     }
 
     pub(super) const fn core(self) -> Option<Mutant> {
         match self {
             Self::Core(mutant) => Some(mutant),
-            Self::Store(_) | Self::EngineStore(_) | Self::Server(_) => None,
+            Self::Store(_) | Self::EngineStore(_) | Self::Server(_) | Self::Member(_) => None,
         }
     }
 
     pub(super) const fn engine_store(self) -> Option<EngineStoreMutant> {
         match self {
             Self::EngineStore(mutant) => Some(mutant),
-            Self::Core(_) | Self::Store(_) | Self::Server(_) => None,
+            Self::Core(_) | Self::Store(_) | Self::Server(_) | Self::Member(_) => None,
         }
     }
 

@@ -10,9 +10,9 @@ use crate::explore::store::Effect;
 
 /// The durable image of one sequence, as commits have made it.
 #[derive(Debug)]
-pub(super) struct Durable {
-    pub(super) mark: u64,
-    pub(super) spent: u64,
+pub(in crate::explore) struct Durable {
+    pub(in crate::explore) mark: u64,
+    pub(in crate::explore) spent: u64,
     /// What the server has reserved and not handed back.
     reserved: Intervals,
     /// Nothing below it may be issued by a server that starts later: the highest raise that
@@ -23,7 +23,7 @@ pub(super) struct Durable {
 }
 
 impl Durable {
-    pub(super) fn new(record: &Record) -> Self {
+    pub(in crate::explore) fn new(record: &Record) -> Self {
         Self {
             mark: record.mark,
             spent: record.spent,
@@ -33,12 +33,16 @@ impl Durable {
         }
     }
 
-    pub(super) const fn boot(&mut self) {
+    pub(in crate::explore) const fn boot(&mut self) {
         self.promised_at_boot = self.promised;
     }
 
     /// A commit has made `record` durable.
-    pub(super) fn commit(&mut self, effect: Effect, record: &Record) -> Result<(), String> {
+    pub(in crate::explore) fn commit(
+        &mut self,
+        effect: Effect,
+        record: &Record,
+    ) -> Result<(), String> {
         self.mark = record.mark;
         self.spent = record.spent;
         match effect {
@@ -66,7 +70,7 @@ impl Durable {
     }
 
     /// The server tells a client that the sequence is raised.
-    pub(super) fn acknowledge(&mut self, floor: u64) -> Result<(), String> {
+    pub(in crate::explore) fn acknowledge(&mut self, floor: u64) -> Result<(), String> {
         self.promised = self.promised.max(floor);
         if self.mark < floor {
             return Err(format!(
@@ -77,7 +81,7 @@ impl Durable {
         Ok(())
     }
 
-    pub(super) fn issue(&self, block: Block) -> Result<(), String> {
+    pub(in crate::explore) fn issue(&self, block: Block) -> Result<(), String> {
         if block.end() > self.mark {
             return Err(format!("{block} is issued, but the durable mark is {}", self.mark));
         }

@@ -10,7 +10,7 @@ use crate::explore::store::Effect;
 
 /// The account of one sequence over all lives of the server.
 #[derive(Debug)]
-pub(super) struct Gaps {
+pub(in crate::explore) struct Gaps {
     first_mark: u64,
     issued: u64,
     /// IDs that are durably reserved, by servers and by others; and the ones that a raise jumped.
@@ -25,7 +25,7 @@ pub(super) struct Gaps {
 }
 
 impl Gaps {
-    pub(super) const fn new(first_mark: u64) -> Self {
+    pub(in crate::explore) const fn new(first_mark: u64) -> Self {
         Self {
             first_mark,
             issued: 0,
@@ -39,11 +39,11 @@ impl Gaps {
         }
     }
 
-    pub(super) const fn issue(&mut self, block: Block) {
+    pub(in crate::explore) const fn issue(&mut self, block: Block) {
         self.issued += block.len();
     }
 
-    pub(super) const fn commit(&mut self, effect: Effect) {
+    pub(in crate::explore) const fn commit(&mut self, effect: Effect) {
         match effect {
             Effect::Reserved(block) => self.reserved += block.len(),
             Effect::ForeignReserved(block) => self.foreign += block.len(),
@@ -56,14 +56,14 @@ impl Gaps {
     }
 
     /// A life is over.
-    pub(super) const fn close(&mut self, life: Closed) {
+    pub(in crate::explore) const fn close(&mut self, life: Closed) {
         self.delivered += life.delivered;
         self.lost += life.lost;
         self.known_handed_back += life.handed_back;
     }
 
     /// No life is on, nothing is in flight, and the durable mark is `mark`.
-    pub(super) fn check(&self, mark: u64) -> Result<(), String> {
+    pub(in crate::explore) fn check(&self, mark: u64) -> Result<(), String> {
         let signed = |ids: u64| i128::from(ids);
         let unanswered = signed(self.reserved) - signed(self.delivered);
         let unknown_handed_back = signed(self.handed_back) - signed(self.known_handed_back);

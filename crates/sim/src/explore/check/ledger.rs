@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use ticketd_core::allocator::{Burn, Observation};
 use ticketd_core::block::Block;
-use ticketd_core::limits::{ID_MIN, MARK_MAX};
+use ticketd_core::limits::ID_MIN;
 use ticketd_core::record::{HandBack, Record, Reserve};
 
 use crate::explore::stats::Mark;
@@ -18,7 +18,7 @@ const RUNS_MAX: usize = 2;
 
 /// What one life of the server holds of one sequence, and what became of the rest.
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub(in crate::explore) struct Ledger {
     /// What is held: `[start, end)`, rising, neither empty nor adjacent.
     runs: VecDeque<(u64, u64)>,
     /// Nothing at or above it is known to be reserved.
@@ -39,7 +39,7 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    pub(super) const fn new() -> Self {
+    pub(in crate::explore) const fn new() -> Self {
         Self {
             runs: VecDeque::new(),
             known: ID_MIN,
@@ -56,36 +56,41 @@ impl Ledger {
         }
     }
 
-    pub(super) fn held(&self) -> u64 {
+    pub(in crate::explore) fn held(&self) -> u64 {
         self.runs.iter().map(|(start, end)| end - start).sum()
     }
 
     /// The most contiguous IDs that are held.
-    pub(super) fn longest(&self) -> u64 {
+    pub(in crate::explore) fn longest(&self) -> u64 {
         self.runs.iter().map(|(start, end)| end - start).max().unwrap_or(0)
     }
 
     /// The next ID that can be issued.
-    pub(super) fn next(&self) -> u64 {
+    pub(in crate::explore) fn next(&self) -> u64 {
         self.runs.front().map_or(self.known, |run| run.0)
     }
 
+    /// The first ID that the server does not know to be reserved.
+    pub(in crate::explore) const fn known(&self) -> u64 {
+        self.known
+    }
+
     /// The last ID that this life has issued; 0 if none.
-    pub(super) const fn last(&self) -> u64 {
+    pub(in crate::explore) const fn last(&self) -> u64 {
         self.last
     }
 
-    pub(super) const fn is_calm(&self) -> bool {
+    pub(in crate::explore) const fn is_calm(&self) -> bool {
         self.calm
     }
 
-    pub(super) const fn disturb(&mut self) {
+    pub(in crate::explore) const fn disturb(&mut self) {
         self.calm = false;
     }
 
     /// IDs given up by this life, those that a crash takes now included; and those of all blocks
     /// that it was told of.
-    pub(super) fn closed(&self) -> Closed {
+    pub(in crate::explore) fn closed(&self) -> Closed {
         let own = [Burn::Skipped, Burn::Raise, Burn::Stop, Burn::Broken];
         let burnt: u64 = own.iter().map(|&reason| self.burnt[reason as usize]).sum();
         Closed {
@@ -95,12 +100,12 @@ impl Ledger {
         }
     }
 
-    pub(super) fn wait(&mut self, count: u64) {
+    pub(in crate::explore) fn wait(&mut self, count: u64) {
         self.waiting += count;
         self.waiting_most = self.waiting_most.max(self.waiting);
     }
 
-    pub(super) const fn wait_no_more(&mut self, count: u64) {
+    pub(in crate::explore) const fn wait_no_more(&mut self, count: u64) {
         self.waiting -= count;
     }
 
@@ -108,7 +113,7 @@ impl Ledger {
     /// those who wait. Who waits finds both runs too short, so each is shorter than what is wanted,
     /// and a third part comes on top when whoever wanted it has left meanwhile. A low-water mark
     /// that is reported late adds one more; with 1 nothing is reserved ahead.
-    pub(super) fn bound(&self, len: u64) -> u64 {
+    pub(in crate::explore) fn bound(&self, len: u64) -> u64 {
         let each = len.saturating_add(self.waiting_most);
         if len == 1 { 3 * each } else { 4 * each }
     }
@@ -117,14 +122,14 @@ impl Ledger {
         self.burnt[reason as usize] += ids;
     }
 
-    pub(super) fn opened(&mut self, record: &Record) {
+    pub(in crate::explore) fn opened(&mut self, record: &Record) {
         self.opened = true;
         self.known = record.mark;
         self.burn(Burn::Crash, record.mark - record.spent);
     }
 
     /// The server is told of a block. Returns what is worth marking.
-    pub(super) fn reserved(&mut self, block: Block) -> Option<Mark> {
+    pub(in crate::explore) fn reserved(&mut self, block: Block) -> Option<Mark> {
         self.delivered += block.len();
         let hole = block.start().saturating_sub(self.known);
         self.burn(Burn::Indeterminate, hole);
@@ -148,12 +153,13 @@ impl Ledger {
         (hole > 0).then_some(Mark::HoleBurn)
     }
 
-    pub(super) fn exhausted(&mut self) {
-        self.known = MARK_MAX;
+    /// Nothing is left to reserve: the mark is this.
+    pub(in crate::explore) const fn exhausted(&mut self, mark_max: u64) {
+        self.known = mark_max;
     }
 
     /// The server is told that the mark was raised.
-    pub(super) fn raised(&mut self, mark: u64) {
+    pub(in crate::explore) fn raised(&mut self, mark: u64) {
         self.calm = false;
         self.burn(Burn::Raise, self.held());
         self.runs.clear();
@@ -162,7 +168,7 @@ impl Ledger {
 
     /// The server tells a client that nothing below `floor` will be issued. Returns what is worth
     /// marking.
-    pub(super) fn acknowledge(&mut self, floor: u64) -> Option<Mark> {
+    pub(in crate::explore) fn acknowledge(&mut self, floor: u64) -> Option<Mark> {
         self.calm = false;
         let before = self.held();
         self.runs.retain_mut(|run| {
@@ -176,7 +182,7 @@ impl Ledger {
 
     /// IDs are issued: they must be the next, or the next that suffice. Returns what is worth
     /// marking.
-    pub(super) fn issue(&mut self, block: Block) -> Result<Option<Mark>, String> {
+    pub(in crate::explore) fn issue(&mut self, block: Block) -> Result<Option<Mark>, String> {
         self.issued += block.len();
         self.last = self.last.max(block.last());
         let mut mark = None;
@@ -198,12 +204,12 @@ impl Ledger {
         }
     }
 
-    pub(super) fn undelivered(&mut self, block: Block) {
+    pub(in crate::explore) fn undelivered(&mut self, block: Block) {
         self.burn(Burn::Abandoned, block.len());
     }
 
     /// The server asks the store for a block.
-    pub(super) fn asks(&self, asked: Reserve) -> Result<(), String> {
+    pub(in crate::explore) fn asks(&self, asked: Reserve) -> Result<(), String> {
         if asked.floor == self.known && asked.spent <= self.next() && asked.len > 0 {
             return Ok(());
         }
@@ -211,7 +217,7 @@ impl Ledger {
     }
 
     /// The server gives up and hands the rest back.
-    pub(super) fn hand_back(&mut self, unissued: HandBack) -> Result<(), String> {
+    pub(in crate::explore) fn hand_back(&mut self, unissued: HandBack) -> Result<(), String> {
         let last = self.runs.pop_back().unwrap_or((self.known, self.known));
         self.burn(Burn::Stop, self.held());
         self.runs.clear();
@@ -227,7 +233,7 @@ impl Ledger {
     }
 
     /// The server is told whether the store took it back.
-    pub(super) fn handed_back(&mut self, done: bool) {
+    pub(in crate::explore) fn handed_back(&mut self, done: bool) {
         let ids = std::mem::take(&mut self.handing_back);
         if done {
             self.handed_back += ids;
@@ -237,7 +243,7 @@ impl Ledger {
     }
 
     /// The allocator's own books.
-    pub(super) fn compare(&self, seen: &Observation) -> Result<(), String> {
+    pub(in crate::explore) fn compare(&self, seen: &Observation) -> Result<(), String> {
         if !self.opened {
             return Ok(());
         }
@@ -260,8 +266,8 @@ impl Ledger {
 
 /// What became of the blocks of a life, in sum.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Closed {
-    pub(super) delivered: u64,
-    pub(super) lost: u64,
-    pub(super) handed_back: u64,
+pub(in crate::explore) struct Closed {
+    pub(in crate::explore) delivered: u64,
+    pub(in crate::explore) lost: u64,
+    pub(in crate::explore) handed_back: u64,
 }
