@@ -6,14 +6,16 @@ mod support;
 
 use std::io::ErrorKind;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 
 use support::checker::{Promises, Step, wait, workload};
-use support::sim_disk::{Call, SimDisk, State, Trouble};
 use ticketd_core::definition::{Definition, Kind};
 use ticketd_core::failure::FailureKind;
 use ticketd_core::name::Name;
 use ticketd_core::snowflake::lease::{LeaseAsk, Leased};
 use ticketd_core::snowflake::{CounterStart, Snowflake};
+use ticketd_store::embedded::sim_disk::{Call, SimDisk, State, Trouble};
+use ticketd_store::embedded::{DiskFile, Setup};
 use ticketd_store::{Embedded, Store, StoreError};
 
 const INSTANCE: u128 = 7;
@@ -396,4 +398,33 @@ fn a_dropped_store_finishes_what_waits_and_closes_cleanly() {
     // Nothing is left to the cache: the disk holds it all.
     let store = open(&SimDisk::after_crash(&disk.state(), 1)).unwrap();
     assert_eq!(wait(store.read(&name)).unwrap().unwrap().mark, 77);
+}
+
+#[test]
+fn a_store_that_is_worked_by_hand_makes_the_calls_of_one_with_a_thread() {
+    let [threaded, by_hand] = [SimDisk::new(), SimDisk::new()];
+    let steps = workload(5, 40);
+    drop(run(&threaded, &steps));
+    let setup = Setup {
+        disk: Arc::new(by_hand.clone()),
+        fresh: INSTANCE,
+        #[cfg(feature = "mutants")]
+        mutant: None,
+    };
+    let (store, mut hand) = Embedded::by_hand(&setup).unwrap();
+    let mut promises = Promises::default();
+    for (at, step) in steps {
+        let mut call = Box::pin(promises.step(&store, at, step));
+        let mut context = Context::from_waker(Waker::noop());
+        // A call that asks nothing of the store is done at once.
+        if call.as_mut().poll(&mut context).is_pending() {
+            hand.serve();
+            assert!(call.as_mut().poll(&mut context).is_ready(), "what waited has been served");
+        }
+    }
+    drop(store);
+    hand.close();
+    assert_eq!(by_hand.calls(), threaded.calls());
+    assert_eq!(by_hand.bytes(DiskFile::Store), threaded.bytes(DiskFile::Store));
+    assert_eq!(by_hand.bytes(DiskFile::Witness), threaded.bytes(DiskFile::Witness));
 }
