@@ -229,7 +229,7 @@ fn survive_everywhere(call: Call, error: ErrorKind, must_stop: bool) {
     let mut touched = 0;
     for (from, _) in all() {
         let length = if from % 2 == 0 { 1 } else { 25 };
-        let trouble = Trouble { from, calls: length, call, error };
+        let trouble = Trouble { from, calls: length, call, hits: usize::MAX, error };
         let (hits, stopped) = survive(trouble, (from % 3 == 0).then_some(from as u64));
         touched += hits;
         assert!(must_stop || !stopped, "{trouble:?}: lack of room must not stop the store");
@@ -247,7 +247,7 @@ fn a_file_that_cannot_grow_costs_no_sequence_and_mends_itself() {
     let disk = SimDisk::new();
     let store = open(&disk).unwrap();
     let error = ErrorKind::QuotaExceeded;
-    disk.fail(Trouble { from: 0, calls: usize::MAX, call: Call::SetLen, error });
+    disk.fail(Trouble { from: 0, calls: usize::MAX, call: Call::SetLen, hits: usize::MAX, error });
     let mut made = Vec::new();
     let failed = (0..).find_map(|batch| {
         let names: Vec<Name> = (0..100).map(|at| long_name(batch * 100 + at)).collect();
@@ -291,7 +291,7 @@ fn a_start_that_fails_at_any_call_can_be_repeated() {
     for (from, &call) in calls.iter().enumerate() {
         for error in [ErrorKind::StorageFull, ErrorKind::Other] {
             let disk = SimDisk::new();
-            disk.fail(Trouble { from, calls: usize::MAX - from, call, error });
+            disk.fail(Trouble { from, calls: usize::MAX - from, call, hits: usize::MAX, error });
             let failed = open(&disk).expect_err("the disk fails");
             assert!(!failed.message.is_empty());
             disk.mend();

@@ -68,6 +68,8 @@ pub struct Trouble {
     pub calls: usize,
     /// Which of them it touches.
     pub call: Call,
+    /// How many of those it touches, before all is well again.
+    pub hits: usize,
     /// The error with which they fail.
     pub error: ErrorKind,
 }
@@ -300,13 +302,16 @@ impl Inner {
 
     /// Fails if that is what the trouble, if there is any, wants of this call.
     fn meet(&mut self, index: usize, call: Call, file: Option<DiskFile>) -> io::Result<()> {
-        let touches = |trouble: &Trouble| {
+        let touches = |trouble: &&mut Trouble| {
             let from = trouble.from;
-            trouble.call == call && (from..from.saturating_add(trouble.calls)).contains(&index)
+            let is_within = (from..from.saturating_add(trouble.calls)).contains(&index);
+            is_within && trouble.call == call && trouble.hits > 0
         };
-        let Some(Trouble { error, .. }) = self.trouble.filter(touches) else {
+        let Some(trouble) = self.trouble.as_mut().filter(touches) else {
             return Ok(());
         };
+        trouble.hits -= 1;
+        let error = trouble.error;
         self.hits.push(Hit { call, file, error });
         Err(error.into())
     }

@@ -148,6 +148,13 @@ impl Ledger {
         (hole > 0).then_some(Mark::HoleBurn)
     }
 
+    /// The server is told that its store must not be trusted any more.
+    pub(super) fn broken(&mut self) {
+        self.calm = false;
+        self.burn(Burn::Broken, self.held());
+        self.runs.clear();
+    }
+
     pub(super) fn exhausted(&mut self) {
         self.known = MARK_MAX;
     }
