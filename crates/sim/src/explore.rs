@@ -4,9 +4,10 @@
 //! goes wrong and when. The same seed is the same world, step by step, so whatever a checker finds
 //! can be looked at as often as needed. The servers of a world are the real core in another shell.
 //!
-//! There are three worlds for each seed: of one server with a store of its own, a model that moves
-//! the real records, whose parts are below; of [`several`] servers that share an engine; and of the
-//! [`members`] of a stride sequence while who is one changes.
+//! There are four worlds for each seed: of one server with a store of its own, a model that moves
+//! the real records, whose parts are below; of [`several`] servers that share an engine; of the
+//! [`members`] of a stride sequence while who is one changes; and of one server on the real store,
+//! [`embedded`], on a disk that loses its power.
 //!
 //! | part | is |
 //! | --- | --- |
@@ -21,6 +22,7 @@ mod check;
 mod clients;
 mod config;
 mod disk;
+mod embedded;
 mod members;
 #[cfg(feature = "mutants")]
 mod mutant;
@@ -60,11 +62,13 @@ pub enum Setting {
     Several,
     /// The members of a stride sequence, while who is one changes.
     Members,
+    /// One server on the real embedded store, whose disk is a model.
+    Disk,
 }
 
 impl Setting {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::One, Self::Several, Self::Members];
+    pub const ALL: [Self; 4] = [Self::One, Self::Several, Self::Members, Self::Disk];
 
     /// The word for it.
     pub const fn as_str(self) -> &'static str {
@@ -72,6 +76,16 @@ impl Setting {
             Self::One => "one",
             Self::Several => "several",
             Self::Members => "members",
+            Self::Disk => "disk",
+        }
+    }
+
+    /// Of a range of seeds, run together with other worlds, it is run for each of which this is a
+    /// divisor: the real store takes its time.
+    const fn every(self) -> u64 {
+        match self {
+            Self::One | Self::Several | Self::Members => 1,
+            Self::Disk => 4,
         }
     }
 
@@ -81,6 +95,7 @@ impl Setting {
             Self::One => &Mark::ONE,
             Self::Several => &Mark::SEVERAL,
             Self::Members => &Mark::MEMBERS,
+            Self::Disk => &Mark::DISK,
         }
     }
 
@@ -90,6 +105,7 @@ impl Setting {
             Self::One => &Mark::FAULTS_ONE,
             Self::Several => &Mark::FAULTS_SEVERAL,
             Self::Members => &Mark::FAULTS_MEMBERS,
+            Self::Disk => &Mark::FAULTS_DISK,
         }
     }
 }
@@ -182,7 +198,8 @@ struct Ran {
 /// Runs a world of `seed`. A panic inside the core is caught and counts as a failure.
 pub fn run_seed(seed: u64, setting: Setting, options: &Options) -> Outcome {
     let (found, ran) = match setting {
-        Setting::One => run_one(seed, options),
+        Setting::One => run_one(World::new(seed, options)),
+        Setting::Disk => run_one(World::on_disk(seed, options)),
         Setting::Several => {
             let mut run = several::Run::new(seed, options);
             #[cfg(feature = "mutants")]
@@ -206,19 +223,37 @@ pub fn run_seed(seed: u64, setting: Setting, options: &Options) -> Outcome {
     Outcome { seed, setting, hash: ran.hash, stats: ran.stats, trace: ran.text, result }
 }
 
-fn run_one(seed: u64, options: &Options) -> (Result<Option<Found>, String>, Ran) {
-    let mut world = World::new(seed, options);
-    #[cfg(feature = "mutants")]
-    if options.without_books {
-        world.checks.ignore_books();
-    }
+fn run_one(mut world: World) -> (Result<Option<Found>, String>, Ran) {
     let found = panics::catch(|| world.run());
     let (hash, stats, story) = (world.trace.hash(), world.stats, world.trace.story());
     (found, Ran { hash, stats, story, text: world.trace.into_text() })
 }
 
-/// Runs the worlds of all `seeds` in order, of each those of `settings`. `progress` sees each
-/// outcome and may end the run.
+/// Which worlds of which seeds to run: of `seeds` those of `settings`, some of which are run for
+/// fewer of the seeds if there are several of both.
+pub fn worlds(
+    seeds: Range<u64>,
+    settings: &[Setting],
+) -> impl Iterator<Item = (u64, Setting)> + use<'_> {
+    let all = settings.len() == 1 || seeds.end - seeds.start == 1;
+    let is_due = move |seed: u64, setting: Setting| all || seed.is_multiple_of(setting.every());
+    let of_seed = move |seed| settings.iter().map(move |setting| (seed, *setting));
+    seeds.flat_map(of_seed).filter(move |(seed, setting)| is_due(*seed, *setting))
+}
+
+/// How many [`worlds`] there are.
+pub fn worlds_len(seeds: &Range<u64>, settings: &[Setting]) -> u64 {
+    let len = seeds.end - seeds.start;
+    if settings.len() == 1 || len == 1 {
+        return len.saturating_mul(settings.len() as u64);
+    }
+    let below = |end: u64, every: u64| end.div_ceil(every);
+    let due = |every| below(seeds.end, every) - below(seeds.start, every);
+    settings.iter().map(|setting| due(setting.every())).fold(0, u64::saturating_add)
+}
+
+/// Runs the [`worlds`] of `seeds` and `settings` in order. `progress` sees each outcome and may end
+/// the run.
 pub fn explore(
     seeds: Range<u64>,
     settings: &[Setting],
@@ -226,8 +261,7 @@ pub fn explore(
     mut progress: impl FnMut(&Outcome) -> ControlFlow<()>,
 ) -> Summary {
     let mut summary = Summary::default();
-    let worlds = seeds.flat_map(|seed| settings.iter().map(move |setting| (seed, *setting)));
-    for (seed, setting) in worlds {
+    for (seed, setting) in worlds(seeds, settings) {
         let outcome = run_seed(seed, setting, options);
         let flow = progress(&outcome);
         summary.add(outcome);
@@ -267,6 +301,10 @@ impl Bug {
 
     fn store(self) -> Bugs {
         self.mutant.map(AnyMutant::bugs).unwrap_or_default()
+    }
+
+    fn embedded(self) -> Option<ticketd_store::embedded::Mutant> {
+        self.mutant.and_then(AnyMutant::embedded)
     }
 
     fn core(self) -> Option<ticketd_core::allocator::Mutant> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use ticketd_sim::explore::{Options, Setting, explore, run_seed};
+use ticketd_sim::explore::{Options, Setting, explore, run_seed, worlds, worlds_len};
 
 /// The seeds of this test: enough to reach every mark, and run in a few seconds without
 /// optimization.
@@ -12,6 +12,7 @@ const fn seeds(setting: Setting) -> u64 {
         Setting::One => 1_500,
         Setting::Several => 300,
         Setting::Members => 500,
+        Setting::Disk => 600,
     }
 }
 
@@ -24,7 +25,8 @@ fn the_same_seed_twice_is_the_same_trace_byte_for_byte() {
         let second = run_seed(seed, setting, &traced);
         assert_eq!(first.trace, second.trace, "seed {seed}, {setting}");
         assert_eq!(first, second, "seed {seed}, {setting}");
-        assert!(first.trace.unwrap().lines().count() > 300, "seed {seed}, {setting}");
+        let least = if setting == Setting::Disk { 100 } else { 300 };
+        assert!(first.trace.unwrap().lines().count() > least, "seed {seed}, {setting}");
         let untraced = run_seed(seed, setting, &Options::default());
         assert_eq!((untraced.hash, untraced.stats), (second.hash, second.stats), "seed {seed}");
     }
@@ -65,6 +67,7 @@ fn look_at(setting: Setting) {
         Setting::One => (300, 5),
         Setting::Several => (500, 20),
         Setting::Members => (400, 10),
+        Setting::Disk => (50, 4),
     };
     assert!(stats.requests >= requests * seeds, "{setting}: {stats:?}");
     assert!(stats.sum(setting.faults()) >= faults * seeds, "{setting}: {stats:?}");
@@ -77,5 +80,23 @@ fn marks_have_words_of_their_own() {
         assert_eq!(words.len(), setting.marks().len(), "{setting}");
         let faults = setting.faults().iter();
         assert!(faults.clone().all(|fault| setting.marks().contains(fault)), "{setting}");
+    }
+}
+
+#[test]
+fn the_slow_world_is_run_for_every_fourth_seed_unless_it_is_asked_for_alone() {
+    let seeds = |range, settings: &[Setting]| {
+        let all: Vec<(u64, Setting)> = worlds(range, settings).collect();
+        let of = |setting| all.iter().filter(|world| world.1 == setting).count() as u64;
+        (of(Setting::One), of(Setting::Disk), all.len() as u64)
+    };
+    let others = Setting::ALL.len() as u64 - 1;
+    assert_eq!(seeds(3..13, &Setting::ALL), (10, 3, 10 * others + 3));
+    assert_eq!(seeds(3..13, &[Setting::Disk]), (0, 10, 10));
+    assert_eq!(seeds(3..4, &Setting::ALL), (1, 1, others + 1));
+    for (from, len) in (0..10).flat_map(|from| (0..10).map(move |len| (from, len))) {
+        let range = from..from + len;
+        let count = worlds(range.clone(), &Setting::ALL).count() as u64;
+        assert_eq!(worlds_len(&range, &Setting::ALL), count, "{range:?}");
     }
 }

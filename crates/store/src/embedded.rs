@@ -9,8 +9,11 @@ mod database;
 mod disk;
 mod fault;
 mod file_disk;
+mod hand;
+mod mutant;
 mod op;
 mod pages;
+pub mod sim_disk;
 mod stamp;
 mod start;
 mod witness;
@@ -38,6 +41,8 @@ use database::Records;
 use disk::Counted;
 pub use disk::{Disk, DiskFile};
 pub use file_disk::FileDisk;
+pub use hand::{Hand, Setup};
+pub use mutant::Mutant;
 use op::{Op, Reply, to_error};
 use writer::Writer;
 
@@ -51,8 +56,9 @@ const QUEUE_LEN_MAX: usize = 16_384;
 #[derive(Debug)]
 pub struct Embedded {
     shared: Arc<Shared>,
-    /// Both are taken when it is dropped.
+    /// Taken when it is dropped.
     queue: Option<SyncSender<Op>>,
+    /// Taken when it is dropped; `None` if a [`Hand`] works instead of a thread.
     writer: Option<JoinHandle<()>>,
 }
 
@@ -68,6 +74,15 @@ struct Shared {
 }
 
 impl Shared {
+    fn new(disk: Counted) -> Self {
+        Self {
+            disk: Arc::new(disk),
+            records: RwLock::default(),
+            commits: AtomicU64::new(0),
+            stopped: OnceLock::new(),
+        }
+    }
+
     fn records(&self) -> RwLockReadGuard<'_, Records> {
         self.records.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -106,12 +121,7 @@ impl Embedded {
     /// # Errors
     /// As [`Embedded::open`].
     pub fn open_on(disk: Arc<dyn Disk>, fresh: u128) -> Result<Self, StoreError> {
-        let shared = Arc::new(Shared {
-            disk: Arc::new(Counted::new(disk)),
-            records: RwLock::default(),
-            commits: AtomicU64::new(0),
-            stopped: OnceLock::new(),
-        });
+        let shared = Arc::new(Shared::new(Counted::new(disk)));
         let (queue, waiting) = mpsc::sync_channel(QUEUE_LEN_MAX);
         let (started, outcome) = mpsc::sync_channel(1);
         let path = shared.disk.path(DiskFile::Store);

@@ -6,14 +6,16 @@ mod support;
 
 use std::io::ErrorKind;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 
 use support::checker::{Promises, Step, wait, workload};
-use support::sim_disk::{Call, SimDisk, State, Trouble};
 use ticketd_core::definition::{Definition, Kind};
 use ticketd_core::failure::FailureKind;
 use ticketd_core::name::Name;
 use ticketd_core::snowflake::lease::{LeaseAsk, Leased};
 use ticketd_core::snowflake::{CounterStart, Snowflake};
+use ticketd_store::embedded::sim_disk::{Call, SimDisk, State, Trouble};
+use ticketd_store::embedded::{DiskFile, Setup};
 use ticketd_store::{Embedded, Store, StoreError};
 
 const INSTANCE: u128 = 7;
@@ -227,7 +229,7 @@ fn survive_everywhere(call: Call, error: ErrorKind, must_stop: bool) {
     let mut touched = 0;
     for (from, _) in all() {
         let length = if from % 2 == 0 { 1 } else { 25 };
-        let trouble = Trouble { from, calls: length, call, error };
+        let trouble = Trouble { from, calls: length, call, hits: usize::MAX, error };
         let (hits, stopped) = survive(trouble, (from % 3 == 0).then_some(from as u64));
         touched += hits;
         assert!(must_stop || !stopped, "{trouble:?}: lack of room must not stop the store");
@@ -245,7 +247,7 @@ fn a_file_that_cannot_grow_costs_no_sequence_and_mends_itself() {
     let disk = SimDisk::new();
     let store = open(&disk).unwrap();
     let error = ErrorKind::QuotaExceeded;
-    disk.fail(Trouble { from: 0, calls: usize::MAX, call: Call::SetLen, error });
+    disk.fail(Trouble { from: 0, calls: usize::MAX, call: Call::SetLen, hits: usize::MAX, error });
     let mut made = Vec::new();
     let failed = (0..).find_map(|batch| {
         let names: Vec<Name> = (0..100).map(|at| long_name(batch * 100 + at)).collect();
@@ -289,7 +291,7 @@ fn a_start_that_fails_at_any_call_can_be_repeated() {
     for (from, &call) in calls.iter().enumerate() {
         for error in [ErrorKind::StorageFull, ErrorKind::Other] {
             let disk = SimDisk::new();
-            disk.fail(Trouble { from, calls: usize::MAX - from, call, error });
+            disk.fail(Trouble { from, calls: usize::MAX - from, call, hits: usize::MAX, error });
             let failed = open(&disk).expect_err("the disk fails");
             assert!(!failed.message.is_empty());
             disk.mend();
@@ -396,4 +398,33 @@ fn a_dropped_store_finishes_what_waits_and_closes_cleanly() {
     // Nothing is left to the cache: the disk holds it all.
     let store = open(&SimDisk::after_crash(&disk.state(), 1)).unwrap();
     assert_eq!(wait(store.read(&name)).unwrap().unwrap().mark, 77);
+}
+
+#[test]
+fn a_store_that_is_worked_by_hand_makes_the_calls_of_one_with_a_thread() {
+    let [threaded, by_hand] = [SimDisk::new(), SimDisk::new()];
+    let steps = workload(5, 40);
+    drop(run(&threaded, &steps));
+    let setup = Setup {
+        disk: Arc::new(by_hand.clone()),
+        fresh: INSTANCE,
+        #[cfg(feature = "mutants")]
+        mutant: None,
+    };
+    let (store, mut hand) = Embedded::by_hand(&setup).unwrap();
+    let mut promises = Promises::default();
+    for (at, step) in steps {
+        let mut call = Box::pin(promises.step(&store, at, step));
+        let mut context = Context::from_waker(Waker::noop());
+        // A call that asks nothing of the store is done at once.
+        if call.as_mut().poll(&mut context).is_pending() {
+            hand.serve();
+            assert!(call.as_mut().poll(&mut context).is_ready(), "what waited has been served");
+        }
+    }
+    drop(store);
+    hand.close();
+    assert_eq!(by_hand.calls(), threaded.calls());
+    assert_eq!(by_hand.bytes(DiskFile::Store), threaded.bytes(DiskFile::Store));
+    assert_eq!(by_hand.bytes(DiskFile::Witness), threaded.bytes(DiskFile::Witness));
 }

@@ -15,7 +15,7 @@ use crate::{output, signals};
 /// How `ticketd explore` is called.
 #[derive(Debug, Args)]
 pub struct ExploreArgs {
-    /// How many seeds to run; each makes a world of every kind
+    /// How many seeds to run; each makes a world of every kind, but only every fourth one on disk
     #[arg(long, value_name = "N", default_value = "1000",
           value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
@@ -29,9 +29,10 @@ pub struct ExploreArgs {
     seed: Option<u64>,
 
     /// Which worlds to run: of one server with a store of its own, of several that share an engine,
-    /// or of the members of a stride sequence while who is one changes
+    /// of the members of a stride sequence while who is one changes, or of one server with the real
+    /// embedded store on a disk that loses its power
     #[arg(long, value_name = "WORLD", default_value = "all",
-          value_parser = ["one", "several", "members", "all"])]
+          value_parser = ["one", "several", "members", "disk", "all"])]
     world: String,
 
     /// Print what happens in the world, step by step
@@ -54,7 +55,7 @@ pub fn run(args: &ExploreArgs) -> Result<(), Failure> {
     let stopper = stop.clone();
     signals::on_stop(move || stopper.request()).map_err(Failure::work)?;
     let mut traces = Vec::new();
-    let bar = bar(seeds.saturating_mul(settings.len() as u64));
+    let bar = bar(explore::worlds_len(&range, &settings));
     let summary = explore::explore(range.clone(), &settings, &options, |outcome| {
         bar.inc(1);
         traces.extend(outcome.trace.clone());
@@ -124,6 +125,7 @@ fn counts(out: &mut impl Write, setting: Setting, summary: &Summary) -> io::Resu
         Setting::One => "one server",
         Setting::Several => "several servers",
         Setting::Members => "members of a stride",
+        Setting::Disk => "one server on disk",
     };
     writeln!(
         out,

@@ -80,8 +80,8 @@ impl Checks {
 
     /// Listens no more to those who compare the allocator's books.
     #[cfg(feature = "mutants")]
-    pub(super) const fn ignore_books(&mut self) {
-        self.ignored = BOOKS;
+    pub(super) fn without_books(self) -> Self {
+        Self { ignored: BOOKS, ..self }
     }
 
     pub(super) fn find(&mut self, checker: &'static str, message: String) {
@@ -241,6 +241,10 @@ impl Checks {
         let s = &mut self.sequences[sequence];
         s.ledger.disturb();
         s.successor = None;
+    }
+
+    pub(super) fn broken(&mut self, sequence: usize) {
+        self.sequences[sequence].ledger.broken();
     }
 
     /// The server asks for a block.

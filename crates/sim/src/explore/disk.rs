@@ -95,6 +95,12 @@ impl World {
         let batch_len = self.store.batch().len() as u64;
         self.line(super::trace::NO_SEQUENCE, What::Commit, [batch, batch_len, 0]);
         let messages = self.store.take_batch();
+        if self.real.is_some() {
+            self.commit_for_real(&messages);
+            self.store.recycle(messages);
+            self.start_commit();
+            return;
+        }
         if self.store.bugs.answer_before_durable {
             self.commit_early();
         } else {
@@ -186,7 +192,7 @@ impl World {
         reply
     }
 
-    fn reply(&mut self, message: &Message, reply: Reply) {
+    pub(super) fn reply(&mut self, message: &Message, reply: Reply) {
         if message.attempt.is_none() {
             return;
         }
@@ -197,6 +203,10 @@ impl World {
 
     /// The server is gone: of what is on its way each may have come to pass or not.
     pub(super) fn settle_store(&mut self, crashed: bool) {
+        if self.real.is_some() {
+            self.end_store(crashed);
+            return;
+        }
         if self.store.bugs.answer_before_durable {
             if crashed {
                 self.store.forget_early();

@@ -2,6 +2,7 @@
 
 use ticketd_core::allocator::Mutant;
 use ticketd_store::Mutant as EngineStoreMutant;
+use ticketd_store::embedded::Mutant as EmbeddedMutant;
 
 use super::members::MemberMutant;
 use super::several::ServerMutant;
@@ -29,6 +30,8 @@ pub enum AnyMutant {
     Store(StoreMutant),
     /// Of the store over an engine.
     EngineStore(EngineStoreMutant),
+    /// Of the embedded store.
+    Embedded(EmbeddedMutant),
     /// Of one of several servers.
     Server(ServerMutant),
     /// Of a member of a stride sequence, or of who resizes it.
@@ -90,12 +93,26 @@ impl AnyMutant {
         Self::Member(MemberMutant::HandsBackAcross),
     ];
 
+    /// Those that the world of one server on the real store must catch.
+    pub const DISK: [Self; 9] = [
+        Self::Embedded(EmbeddedMutant::AnswersFirst),
+        Self::Embedded(EmbeddedMutant::DirNotSynced),
+        Self::Embedded(EmbeddedMutant::TriesOnAfterSync),
+        Self::Embedded(EmbeddedMutant::UnknownIsDone),
+        Self::Embedded(EmbeddedMutant::UnknownIsNot),
+        Self::Embedded(EmbeddedMutant::WitnessFirst),
+        Self::Embedded(EmbeddedMutant::WitnessNotAsked),
+        Self::Embedded(EmbeddedMutant::HeaderFirst),
+        Self::Core(Mutant::AdoptAfterIndeterminate),
+    ];
+
     /// Its name.
     pub fn name(self) -> String {
         match self {
             Self::Core(mutant) => format!("{mutant:?}"),
             Self::Store(mutant) => format!("{mutant:?}"),
             Self::EngineStore(mutant) => format!("{mutant:?}"),
+            Self::Embedded(mutant) => format!("{mutant:?}"),
             Self::Server(mutant) => format!("{mutant:?}"),
             Self::Member(mutant) => format!("{mutant:?}"),
         }
@@ -104,14 +121,21 @@ impl AnyMutant {
     pub(super) const fn core(self) -> Option<Mutant> {
         match self {
             Self::Core(mutant) => Some(mutant),
-            Self::Store(_) | Self::EngineStore(_) | Self::Server(_) | Self::Member(_) => None,
+            _ => None,
         }
     }
 
     pub(super) const fn engine_store(self) -> Option<EngineStoreMutant> {
         match self {
             Self::EngineStore(mutant) => Some(mutant),
-            Self::Core(_) | Self::Store(_) | Self::Server(_) | Self::Member(_) => None,
+            _ => None,
+        }
+    }
+
+    pub(super) const fn embedded(self) -> Option<EmbeddedMutant> {
+        match self {
+            Self::Embedded(mutant) => Some(mutant),
+            _ => None,
         }
     }
 

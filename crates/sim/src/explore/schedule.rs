@@ -44,6 +44,8 @@ pub(super) enum Happening {
     Full(bool),
     /// Somebody else writes to the store.
     Foreign,
+    /// Somebody ends a server whose store has stopped, so that it starts again.
+    Restart { life: u32 },
 }
 
 #[derive(Debug)]

@@ -228,6 +228,9 @@ impl World {
             self.stats.mark(Mark::HandBackFailed);
             self.checks.handed_back(sequence, false);
         }
+        if kind == FailureKind::Corrupt && !pending.is_hand_back {
+            self.checks.broken(sequence);
+        }
         let failure = Failure::new(kind, "the world's store fails as it was told");
         self.tell(sequence, Event::Failed(pending.attempt, failure));
         let seat = &self.server.seats[sequence];
@@ -361,7 +364,7 @@ impl World {
     fn refuse(&mut self, sequence: usize, id: RequestId, refusal: &Refusal) {
         let (kind, mark) = match refusal {
             Refusal::Late(_) => (0, Some(Mark::LateRefused)),
-            Refusal::Store(_) => (1, None),
+            Refusal::Store(_) => (1, Some(Mark::StoreRefused)),
             Refusal::Exhausted { .. } => (2, Some(Mark::ExhaustedRefused)),
             Refusal::Overloaded => (3, None),
             Refusal::Stopping => (4, Some(Mark::StoppingRefused)),
@@ -382,6 +385,7 @@ impl World {
             stopping: self.server.standing == Standing::Stopping,
             count,
             floor,
+            store_stopped: !self.store_is_well(),
         };
         self.checks.wait_no_more(sequence, count);
         self.checks.refuse(sequence, refusal, refused);

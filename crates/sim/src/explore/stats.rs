@@ -153,10 +153,26 @@ marks! {
     AllAccepted: "too late to give up: all had accepted",
     Resized: "resize was done",
     GivenUp: "nothing was left to give up",
+    PowerLost: "process died, and the power was lost",
+    PowerKept: "process died, and the cache was left",
+    DiedInCommit: "process died within a commit",
+    DiedInStart: "process died within its start",
+    DiedInClose: "process died while it closed its store",
+    NoRoomBefore: "no room before the commit",
+    NoRoomWithin: "no room within the commit",
+    StoppedBefore: "store stopped before a commit",
+    StoppedWithin: "store stopped within a commit",
+    StoppedRestarted: "stopped store was started again",
+    StartFailed: "disk failed at the start",
+    TakenBack: "store was taken back",
+    Lost: "store was lost",
+    WitnessBehind: "witness was not written",
+    OtherKinds: "other kinds in the group",
+    StoreRefused: "refused since the store had stopped",
 }
 
 /// How many marks there are.
-const MARKS: usize = Mark::GivenUp as usize + 1;
+const MARKS: usize = Mark::StoreRefused as usize + 1;
 
 impl Mark {
     /// What the world of one server can reach.
@@ -358,6 +374,77 @@ impl Mark {
         Self::AllAccepted,
         Self::Resized,
         Self::GivenUp,
+    ];
+
+    /// What the world of one server on the real store can reach.
+    pub const DISK: [Self; 50] = [
+        Self::Crash,
+        Self::CleanStop,
+        Self::SlowStore,
+        Self::TimedOut,
+        Self::ReplyTooLate,
+        Self::StoreFull,
+        Self::AppliedAtCrash,
+        Self::LostAtCrash,
+        Self::AnswerLost,
+        Self::GroupCommit,
+        Self::HandedBack,
+        Self::HandBackFailed,
+        Self::CalmStop,
+        Self::CrashBurn,
+        Self::HoleBurn,
+        Self::RaiseBurn,
+        Self::ExhaustedRefused,
+        Self::LateRefused,
+        Self::StoppingRefused,
+        Self::LoweringRefused,
+        Self::Unreachable,
+        Self::Backoff,
+        Self::Left,
+        Self::Abandoned,
+        Self::Undelivered,
+        Self::RaisedByMemory,
+        Self::RaisedByStore,
+        Self::HotTake,
+        Self::Waited,
+        Self::LowWater,
+        Self::Extended,
+        Self::Batch,
+        Self::LastId,
+        Self::BlockOfOne,
+        Self::PowerLost,
+        Self::PowerKept,
+        Self::DiedInCommit,
+        Self::DiedInStart,
+        Self::DiedInClose,
+        Self::NoRoomBefore,
+        Self::NoRoomWithin,
+        Self::StoppedBefore,
+        Self::StoppedWithin,
+        Self::StoppedRestarted,
+        Self::StartFailed,
+        Self::TakenBack,
+        Self::Lost,
+        Self::WitnessBehind,
+        Self::OtherKinds,
+        Self::StoreRefused,
+    ];
+
+    /// The marks that are faults in the world of one server on the real store.
+    pub const FAULTS_DISK: [Self; 13] = [
+        Self::Crash,
+        Self::SlowStore,
+        Self::PowerLost,
+        Self::DiedInCommit,
+        Self::DiedInStart,
+        Self::DiedInClose,
+        Self::NoRoomBefore,
+        Self::NoRoomWithin,
+        Self::StoppedBefore,
+        Self::StoppedWithin,
+        Self::StartFailed,
+        Self::TakenBack,
+        Self::Lost,
     ];
 
     /// The marks that are faults in the world of one server.

@@ -73,6 +73,12 @@ pub(super) enum What {
     Room,
     Foreign,
     Phase,
+    Group,
+    Started,
+    NotStarted,
+    Died,
+    DiedInCommit,
+    TakenBack,
 }
 
 impl Words for What {
@@ -131,6 +137,12 @@ impl Words for What {
             Self::Room => "store has room again",
             Self::Foreign => "somebody else writes to the store",
             Self::Phase => "phase {a} begins",
+            Self::Group => "store serves {a} calls; the disk has made {b} changes, {c} failed",
+            Self::Started => "store is open, with {a} commits; the disk has made {b} changes",
+            Self::NotStarted => "store does not start: kind {a}",
+            Self::Died => "disk has made {b} changes and loses its power: {a} (1: yes)",
+            Self::DiedInCommit => "server dies within a commit, life {a}",
+            Self::TakenBack => "store file is taken back (1: lost): {a}",
         }
     }
 }

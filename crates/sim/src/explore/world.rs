@@ -11,6 +11,7 @@ use ticketd_core::record::Record;
 use super::check::{Checks, Found};
 use super::clients::{Request, RequestId, State};
 use super::config::{Config, Faults};
+use super::embedded::{self, DiskFaults, RealStore};
 use super::random::Draw;
 use super::schedule::{Happening, Schedule};
 use super::shell::{Seat, Server, Standing};
@@ -54,6 +55,8 @@ pub(super) struct World {
     pub(super) stats: Stats,
     pub(super) checks: Checks,
     pub(super) store: Store,
+    /// The store itself, in a world that has more of it than the model.
+    pub(super) real: Option<Box<RealStore>>,
     pub(super) server: Server,
     pub(super) requests: Vec<Request>,
     /// How many answers each client waits for, and all together.
@@ -77,6 +80,22 @@ impl World {
     pub(super) fn new(seed: u64, options: &Options) -> Self {
         let mut draw = Draw::new(seed);
         let config = Config::draw(&mut draw);
+        Self::with(draw, config, None, options)
+    }
+
+    /// The world of one server on the real store.
+    pub(super) fn on_disk(seed: u64, options: &Options) -> Self {
+        let mut draw = Draw::new(seed);
+        let mut config = Config::draw(&mut draw);
+        embedded::shrink(&mut config, &mut draw);
+        let faults = DiskFaults::draw(&mut draw);
+        let names = embedded::names(&config.sequences);
+        let real = RealStore::new(names, faults, draw.below(u64::MAX), Bug::of(options));
+        let fewer = Options { requests: options.requests / embedded::SHARE, ..options.clone() };
+        Self::with(draw, config, Some(Box::new(real)), &fewer)
+    }
+
+    fn with(draw: Draw, config: Config, real: Option<Box<RealStore>>, options: &Options) -> Self {
         let record = |s: &super::config::Sequence| Record {
             mark: s.mark,
             spent: s.mark,
@@ -84,14 +103,18 @@ impl World {
         };
         let bug = Bug::of(options);
         let store = Store::new(config.sequences.iter().map(record).collect(), bug.store());
+        let checks = Checks::new(store.records());
+        #[cfg(feature = "mutants")]
+        let checks = if options.without_books { checks.without_books() } else { checks };
         Self {
             now: 0,
             faults: config.faults,
-            checks: Checks::new(store.records()),
+            checks,
             schedule: Schedule::new(),
             trace: Trace::new(options.trace),
             stats: Stats::default(),
             store,
+            real,
             server: Server::new(),
             requests: Vec::with_capacity(2 * options.requests as usize),
             busy: vec![0; config.clients as usize],
@@ -188,6 +211,11 @@ impl World {
             Happening::Boot => self.boot(),
             Happening::Full(full) => self.fill(full),
             Happening::Foreign => self.foreign(),
+            Happening::Restart { life } => {
+                if self.server.lives(life) {
+                    self.restart();
+                }
+            }
         }
         if self.server.has_ended() {
             self.down(false);
@@ -211,6 +239,9 @@ impl World {
     }
 
     fn boot(&mut self) {
+        if !self.start_store() {
+            return;
+        }
         self.server.life += 1;
         self.server.standing = Standing::Up;
         self.stats.starts += 1;
@@ -247,7 +278,7 @@ impl World {
     }
 
     /// Tells the server to stop.
-    fn stop(&mut self) {
+    pub(super) fn stop(&mut self) {
         if self.server.standing != Standing::Up {
             return;
         }
@@ -282,7 +313,7 @@ impl World {
 
     /// Goes on to the next phase when this one is done.
     fn advance(&mut self) {
-        let up = self.server.standing == Standing::Up;
+        let up = self.server.standing == Standing::Up && self.store_is_well();
         match self.phase {
             Phase::Faults if self.stats.requests >= self.goal => self.heal(),
             Phase::Drain if up && self.outstanding == 0 => self.ask_all(),
@@ -319,6 +350,7 @@ impl World {
     fn heal(&mut self) {
         self.faults = Faults::default();
         self.store.full = false;
+        self.heal_store();
         self.enter(Phase::Drain);
     }
 

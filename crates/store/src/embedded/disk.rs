@@ -96,11 +96,18 @@ pub trait Disk: Debug + Send + Sync + 'static {
 pub(super) struct Counted {
     disk: Arc<dyn Disk>,
     syncs: AtomicU64,
+    #[cfg(feature = "mutants")]
+    pub(super) bug: super::mutant::Bug,
 }
 
 impl Counted {
     pub(super) fn new(disk: Arc<dyn Disk>) -> Self {
-        Self { disk, syncs: AtomicU64::new(0) }
+        Self {
+            disk,
+            syncs: AtomicU64::new(0),
+            #[cfg(feature = "mutants")]
+            bug: super::mutant::Bug::default(),
+        }
     }
 
     pub(super) fn disk(&self) -> &dyn Disk {

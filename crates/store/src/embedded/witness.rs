@@ -8,6 +8,7 @@ use std::io;
 
 use super::disk::{Counted, DiskFile};
 use super::fault;
+use super::mutant::Mutant;
 use super::stamp::{STAMP_LEN, Stamp};
 use ticketd_core::failure::{Failure, FailureKind};
 
@@ -42,6 +43,9 @@ pub(super) fn create(disk: &Counted, stamp: Stamp) -> Result<(), Failure> {
         disk.disk().write(draft, 0, &stamp.encode())?;
         disk.sync(draft)?;
         disk.disk().rename_draft()?;
+        if disk.is_mutant(Mutant::DirNotSynced) {
+            return Ok(());
+        }
         disk.sync_dir()
     };
     all().map_err(|e| fault::at_start("make the witness", &path(disk), &e))

@@ -22,6 +22,7 @@ use super::Shared;
 use super::database::{Database, NotCommitted, Records};
 use super::disk::DiskFile;
 use super::fault::{self, Fault, Operation};
+use super::mutant::Mutant;
 use super::op::{Op, Overlay, Settle};
 use super::stamp::Stamp;
 use super::start::{self, Started};
@@ -45,14 +46,24 @@ impl Writer {
         Self { shared, database: Some(started.database), stamp: started.stamp }
     }
 
+    /// How many commits the store has made since it was made.
+    pub(super) const fn commits(&self) -> u64 {
+        self.stamp.commits
+    }
+
     /// Serves until everybody who could ask is gone, then closes the store cleanly.
     pub(super) fn run(mut self, queue: &Receiver<Op>) {
         while let Ok(first) = queue.recv() {
-            let mut group = vec![first];
-            group.extend(queue.try_iter().take(GROUP_LEN_MAX - 1));
-            self.serve(group);
+            self.serve_group(first, queue);
         }
         self.close();
+    }
+
+    /// Serves `first`, and what else waits in the `queue`, as one group.
+    pub(super) fn serve_group(&mut self, first: Op, queue: &Receiver<Op>) {
+        let mut group = vec![first];
+        group.extend(queue.try_iter().take(GROUP_LEN_MAX - 1));
+        self.serve(group);
     }
 
     fn serve(&mut self, group: Vec<Op>) {
@@ -60,7 +71,10 @@ impl Writer {
             group.into_iter().for_each(|op| op.refuse(&failure));
             return;
         }
-        let (settles, changes) = self.work_out(group);
+        let (mut settles, changes) = self.work_out(group);
+        if self.shared.disk.is_mutant(Mutant::AnswersFirst) {
+            settles.drain(..).for_each(|settle| settle(None));
+        }
         let failed = if changes.is_empty() { None } else { self.commit(changes).err() };
         settles.into_iter().for_each(|settle| settle(failed.as_ref()));
     }
@@ -84,7 +98,12 @@ impl Writer {
     fn commit(&mut self, changes: Records) -> Result<(), Failure> {
         let database = self.database.as_ref().expect("a ready writer has an open store");
         let next = self.stamp.next();
-        if let Err(failed) = database.commit(&changes, next) {
+        if self.shared.disk.is_mutant(Mutant::WitnessFirst) {
+            drop(witness::update(&self.shared.disk, next));
+        }
+        if let Err(failed) = database.commit(&changes, next)
+            && !(failed.perhaps_applied && self.shared.disk.is_mutant(Mutant::UnknownIsDone))
+        {
             return Err(self.not_committed(&failed));
         }
         self.stamp = next;
@@ -97,7 +116,8 @@ impl Writer {
 
     /// Decides what a failed commit means, for its group and for all after it.
     fn not_committed(&mut self, failed: &NotCommitted) -> Failure {
-        let kind = if failed.perhaps_applied {
+        let unknown_is_not = self.shared.disk.is_mutant(Mutant::UnknownIsNot);
+        let kind = if failed.perhaps_applied && !unknown_is_not {
             FailureKind::Indeterminate
         } else {
             FailureKind::Unavailable
@@ -105,7 +125,7 @@ impl Writer {
         // Dropping redb cannot touch the file any more: the fuse in front of it has blown.
         let fault = self.database.take().and_then(|database| database.fault());
         match fault {
-            Some(fault) if fault.is_no_room() => {
+            Some(fault) if fault.is_no_room() || self.tries_on_after(&fault) => {
                 // At once, so that readers see what is durable; if it fails, before the next group.
                 drop(self.reopen());
                 fault::no_room(kind, self.shared.disk.disk().dir(), &fault.text)
@@ -121,6 +141,11 @@ impl Writer {
                 Failure::new(kind, stopped.message)
             }
         }
+    }
+
+    /// A deliberate bug: the kernel's word is taken for a file whose sync has failed.
+    fn tries_on_after(&self, fault: &Fault) -> bool {
+        fault.operation == Operation::Sync && self.shared.disk.is_mutant(Mutant::TriesOnAfterSync)
     }
 
     /// Opens the store again after there was no room. Safe because no sync has failed: all that
@@ -170,7 +195,8 @@ impl Writer {
         self.shared.stop(fault::disk_failed(&fault, &self.shared.disk.path(DiskFile::Witness)));
     }
 
-    fn close(self) {
+    /// Closes the store cleanly, unless it has stopped.
+    pub(super) fn close(self) {
         let Some(database) = self.database else {
             return;
         };

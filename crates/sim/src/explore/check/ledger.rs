@@ -158,6 +158,13 @@ impl Ledger {
         self.known = mark_max;
     }
 
+    /// The server is told that its store must not be trusted any more.
+    pub(in crate::explore) fn broken(&mut self) {
+        self.calm = false;
+        self.burn(Burn::Broken, self.held());
+        self.runs.clear();
+    }
+
     /// The server is told that the mark was raised.
     pub(in crate::explore) fn raised(&mut self, mark: u64) {
         self.calm = false;

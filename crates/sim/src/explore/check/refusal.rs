@@ -17,6 +17,8 @@ pub(in crate::explore) struct Refused {
     pub(in crate::explore) count: u64,
     /// The raise that it wants; 0 for IDs.
     pub(in crate::explore) floor: u64,
+    /// Whether the store will not answer until the server is started again.
+    pub(in crate::explore) store_stopped: bool,
 }
 
 /// Says what is wrong with `refusal`, if anything.
@@ -40,13 +42,12 @@ pub(super) fn check(
             let first = ledger.next();
             refused.floor > 0 && refused.floor < *next && *next <= first && *next > ledger.last()
         }
-        // The world's store never fails for good, its clients are fewer than the limit, its
-        // sequences are tickets, and its server is alone.
-        Refusal::Store(_)
-        | Refusal::Overloaded
-        | Refusal::OtherKind(_)
-        | Refusal::OwnedBy(..)
-        | Refusal::Moved => false,
+        Refusal::Store(_) => refused.store_stopped,
+        // The world's clients are fewer than the limit, its sequences are tickets, and its server
+        // is alone.
+        Refusal::Overloaded | Refusal::OtherKind(_) | Refusal::OwnedBy(..) | Refusal::Moved => {
+            false
+        }
     };
     if right {
         return Ok(());
