@@ -1,6 +1,7 @@
 //! Deliberate bugs: those of the core, of the stores, and of servers. Each must be caught.
 
 use ticketd_core::allocator::Mutant;
+use ticketd_core::snowflake::generator::Mutant as GeneratorMutant;
 use ticketd_store::Mutant as EngineStoreMutant;
 
 use super::several::ServerMutant;
@@ -28,6 +29,8 @@ pub enum AnyMutant {
     Store(StoreMutant),
     /// Of the store over an engine.
     EngineStore(EngineStoreMutant),
+    /// Of a generator of snowflakes.
+    Generator(GeneratorMutant),
     /// Of one of several servers.
     Server(ServerMutant),
 }
@@ -51,7 +54,7 @@ impl AnyMutant {
     ];
 
     /// Those that the world of several servers must catch.
-    pub const SEVERAL: [Self; 15] = [
+    pub const SEVERAL: [Self; 20] = [
         Self::Core(Mutant::AdoptBeforeCommit),
         Self::Core(Mutant::AdoptAfterIndeterminate),
         Self::Core(Mutant::HandBackIssued),
@@ -67,6 +70,11 @@ impl AnyMutant {
         Self::Server(ServerMutant::HalfLease),
         Self::Server(ServerMutant::EndsAnyVersion),
         Self::Server(ServerMutant::KeepsHeld),
+        Self::EngineStore(EngineStoreMutant::WindowNotCompared),
+        Self::EngineStore(EngineStoreMutant::LastTickForgotten),
+        Self::Generator(GeneratorMutant::FollowsClockBack),
+        Self::Generator(GeneratorMutant::ReleasesBetween),
+        Self::Server(ServerMutant::UsesBeforeLease),
     ];
 
     /// Its name.
@@ -76,20 +84,28 @@ impl AnyMutant {
             Self::Store(mutant) => format!("{mutant:?}"),
             Self::EngineStore(mutant) => format!("{mutant:?}"),
             Self::Server(mutant) => format!("{mutant:?}"),
+            Self::Generator(mutant) => format!("{mutant:?}"),
         }
     }
 
     pub(super) const fn core(self) -> Option<Mutant> {
         match self {
             Self::Core(mutant) => Some(mutant),
-            Self::Store(_) | Self::EngineStore(_) | Self::Server(_) => None,
+            Self::Store(_) | Self::EngineStore(_) | Self::Generator(_) | Self::Server(_) => None,
         }
     }
 
     pub(super) const fn engine_store(self) -> Option<EngineStoreMutant> {
         match self {
             Self::EngineStore(mutant) => Some(mutant),
-            Self::Core(_) | Self::Store(_) | Self::Server(_) => None,
+            Self::Core(_) | Self::Store(_) | Self::Generator(_) | Self::Server(_) => None,
+        }
+    }
+
+    pub(super) const fn generator(self) -> Option<GeneratorMutant> {
+        match self {
+            Self::Generator(mutant) => Some(mutant),
+            Self::Core(_) | Self::Store(_) | Self::EngineStore(_) | Self::Server(_) => None,
         }
     }
 
