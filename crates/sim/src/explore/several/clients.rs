@@ -9,6 +9,7 @@ use super::service::Refused;
 use super::words::What;
 use super::world::{Life, Phase, World};
 use crate::explore::check::Known;
+use crate::explore::schedule::Planned;
 use crate::explore::stats::Mark;
 
 /// The longest range that is asked for.
@@ -59,6 +60,8 @@ pub(super) struct Request {
     known_of_life: Known,
     life: Option<Life>,
     pub(super) done: bool,
+    /// When its client gives it up.
+    give_up: Option<Planned>,
 }
 
 impl World {
@@ -121,6 +124,7 @@ impl World {
             known_of_life: Known::default(),
             life: None,
             done: false,
+            give_up: None,
         });
         self.asked += 1;
         self.outstanding += 1;
@@ -140,7 +144,8 @@ impl World {
         if self.draw.chance(self.faults.leave) {
             patience = self.draw.magnitude(1, patience);
         }
-        self.schedule.plan(self.now + patience, Happening::GiveUp(id));
+        let give_up = self.schedule.plan(self.now + patience, Happening::GiveUp(id));
+        self.requests[id].give_up = Some(give_up);
     }
 
     pub(super) fn arrive(&mut self, id: usize) {
@@ -303,6 +308,9 @@ impl World {
     /// A client has its answer, or has none to expect.
     fn finish(&mut self, id: usize, succeeded: bool) {
         self.requests[id].done = true;
+        if let Some(give_up) = self.requests[id].give_up.take() {
+            self.schedule.call_off(give_up);
+        }
         self.outstanding -= 1;
         let Request { client, sequence, slot, wanted, .. } = self.requests[id];
         match self.phase {

@@ -18,6 +18,7 @@ use super::flakes::AskedWindow;
 use super::schedule::Happening;
 use super::words::What;
 use super::world::{ENGINE, Life, World};
+use crate::explore::schedule::Planned;
 use crate::explore::stats::Mark;
 
 /// What is asked of the engine.
@@ -73,6 +74,7 @@ pub(super) struct Sent {
     window: Option<AskedWindow>,
     reply: Option<oneshot::Sender<Result<Value, StoreError>>>,
     applied: bool,
+    timeout: Planned,
 }
 
 /// The engine as one life of a server reaches it.
@@ -186,8 +188,10 @@ impl World {
             Op::Commit(change) => self.asked_window(change),
             Op::Read(_) | Op::List(..) => None,
         };
-        self.calls.push(Sent { life, op, asking, window, reply: Some(reply), applied: false });
-        self.schedule.plan(self.now + self.config.call_timeout_us, Happening::Timeout(id));
+        let at = self.now + self.config.call_timeout_us;
+        let timeout = self.schedule.plan(at, Happening::Timeout(id));
+        let reply = Some(reply);
+        self.calls.push(Sent { life, op, asking, window, reply, applied: false, timeout });
         if self.is_cut(life.slot, ENGINE) {
             self.stats.mark(Mark::EngineCutOff);
         } else if self.draw.chance(self.faults.call_refused) {
@@ -313,6 +317,7 @@ impl World {
             self.line_here(life, What::ReplyTooLate, [id as u64, 0, 0]);
             return;
         };
+        self.schedule.call_off(self.calls[id].timeout);
         let code = result.as_ref().err().map_or(0, |error| error.kind as u64 + 1);
         self.line_here(life, What::Reply, [id as u64, code, 0]);
         // Whoever called may be gone.
