@@ -23,6 +23,18 @@ pub struct Generator {
     /// Nothing is issued below this tick, also in a window that comes later.
     floor: u64,
     held: Option<Held>,
+    /// A deliberate bug, for the tests of the tests.
+    #[cfg(feature = "mutants")]
+    mutant: Option<Mutant>,
+}
+
+/// A deliberate bug of a generator. The deterministic world must catch each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mutant {
+    /// Goes back with a clock that goes back.
+    FollowsClockBack,
+    /// Gives back the ticks between two windows, which another may have held meanwhile.
+    ReleasesBetween,
 }
 
 /// A worker ID, and what may be issued on it: the window being spent, and perhaps one after it.
@@ -76,7 +88,35 @@ impl Generator {
         holder: u64,
         preferred: Option<u32>,
     ) -> Self {
-        Self { layout, counter_start, ahead_max_ms, holder, preferred, floor: 0, held: None }
+        Self {
+            layout,
+            counter_start,
+            ahead_max_ms,
+            holder,
+            preferred,
+            floor: 0,
+            held: None,
+            #[cfg(feature = "mutants")]
+            mutant: None,
+        }
+    }
+
+    /// The same with a deliberate bug.
+    #[cfg(feature = "mutants")]
+    #[must_use]
+    pub const fn with_mutant(self, mutant: Option<Mutant>) -> Self {
+        Self { mutant, ..self }
+    }
+
+    #[cfg(feature = "mutants")]
+    fn is_mutant(&self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
+    }
+
+    #[cfg(not(feature = "mutants"))]
+    #[expect(clippy::unused_self, reason = "the same call in both builds")]
+    const fn is_mutant(&self, _: Mutant) -> bool {
+        false
     }
 
     /// Takes up to `n` IDs, all of one tick, when the wall clock says `now`. `random` is where the
@@ -94,7 +134,11 @@ impl Generator {
         // Beyond the last tick there is no window, so a limit above it does no harm.
         let ahead = now.plus(self.ahead_max_ms).since(self.layout.epoch());
         let limit = ahead / u64::from(self.layout.tick_ms());
+        let goes_back = self.is_mutant(Mutant::FollowsClockBack);
         let held = self.held.as_mut().ok_or(Short::NeedsLease)?;
+        if goes_back && present < held.at.tick {
+            held.at = Position { tick: present, counter: 0 };
+        }
         let mut at = held.at;
         if at.tick < present {
             at = Position { tick: present, counter: 0 };
@@ -145,12 +189,17 @@ impl Generator {
     /// If it overlaps one that this generator has held: that would be a duplicate in the making.
     pub fn leased(&mut self, leased: Leased) {
         let Leased { worker, window } = leased;
+        let forgets = self.is_mutant(Mutant::ReleasesBetween);
         assert!(u64::from(worker) < self.layout.workers(), "there is such a worker ID");
         match &mut self.held {
             Some(held) if held.worker == worker => {
                 let end = held.next.unwrap_or(held.window).end();
                 assert!(end <= window.start(), "the windows of a worker ID rise");
+                let at = held.at;
                 held.extend(window);
+                if forgets {
+                    held.at = at;
+                }
             }
             // Somebody else has taken over the worker ID: what was held of it is given up.
             _ => {

@@ -1,6 +1,7 @@
 //! Deliberate bugs: those of the core, of the stores, and of servers. Each must be caught.
 
 use ticketd_core::allocator::Mutant;
+use ticketd_core::snowflake::generator::Mutant as GeneratorMutant;
 use ticketd_store::Mutant as EngineStoreMutant;
 use ticketd_store::embedded::Mutant as EmbeddedMutant;
 
@@ -32,6 +33,8 @@ pub enum AnyMutant {
     EngineStore(EngineStoreMutant),
     /// Of the embedded store.
     Embedded(EmbeddedMutant),
+    /// Of a generator of snowflakes.
+    Generator(GeneratorMutant),
     /// Of one of several servers.
     Server(ServerMutant),
     /// Of a member of a stride sequence, or of who resizes it.
@@ -57,7 +60,7 @@ impl AnyMutant {
     ];
 
     /// Those that the world of several servers must catch.
-    pub const SEVERAL: [Self; 15] = [
+    pub const SEVERAL: [Self; 20] = [
         Self::Core(Mutant::AdoptBeforeCommit),
         Self::Core(Mutant::AdoptAfterIndeterminate),
         Self::Core(Mutant::HandBackIssued),
@@ -73,6 +76,11 @@ impl AnyMutant {
         Self::Server(ServerMutant::HalfLease),
         Self::Server(ServerMutant::EndsAnyVersion),
         Self::Server(ServerMutant::KeepsHeld),
+        Self::EngineStore(EngineStoreMutant::WindowNotCompared),
+        Self::EngineStore(EngineStoreMutant::LastTickForgotten),
+        Self::Generator(GeneratorMutant::FollowsClockBack),
+        Self::Generator(GeneratorMutant::ReleasesBetween),
+        Self::Server(ServerMutant::UsesBeforeLease),
     ];
 
     /// Those that the world of members must catch.
@@ -115,6 +123,7 @@ impl AnyMutant {
             Self::Embedded(mutant) => format!("{mutant:?}"),
             Self::Server(mutant) => format!("{mutant:?}"),
             Self::Member(mutant) => format!("{mutant:?}"),
+            Self::Generator(mutant) => format!("{mutant:?}"),
         }
     }
 
@@ -135,6 +144,13 @@ impl AnyMutant {
     pub(super) const fn embedded(self) -> Option<EmbeddedMutant> {
         match self {
             Self::Embedded(mutant) => Some(mutant),
+            _ => None,
+        }
+    }
+
+    pub(super) const fn generator(self) -> Option<GeneratorMutant> {
+        match self {
+            Self::Generator(mutant) => Some(mutant),
             _ => None,
         }
     }

@@ -48,52 +48,90 @@ pub(super) enum Happening {
     Restart { life: u32 },
 }
 
-#[derive(Debug)]
-struct Entry<H> {
+/// A place in the list of happenings to come. The heap moves these, which are small.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
     at: u64,
     order: u64,
-    happening: H,
+    place: usize,
 }
 
-impl<H> PartialEq for Entry<H> {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.order) == (other.at, other.order)
-    }
-}
-
-impl<H> Eq for Entry<H> {}
-
-impl<H> PartialOrd for Entry<H> {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<H> Ord for Entry<H> {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
-    }
+/// Something that is planned, for whoever may call it off.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Planned {
+    place: usize,
+    order: u64,
 }
 
 /// The happenings to come: by time, and at one time in the order in which they were planned.
 #[derive(Debug)]
 pub(super) struct Schedule<H> {
-    heap: BinaryHeap<Reverse<Entry<H>>>,
+    heap: BinaryHeap<Reverse<Entry>>,
+    /// What happens, with its order; nothing if it was called off.
+    happenings: Vec<(u64, Option<H>)>,
+    free: Vec<usize>,
     planned: u64,
 }
 
 impl<H> Schedule<H> {
     pub(super) const fn new() -> Self {
-        Self { heap: BinaryHeap::new(), planned: 0 }
+        Self { heap: BinaryHeap::new(), happenings: Vec::new(), free: Vec::new(), planned: 0 }
     }
 
-    pub(super) fn plan(&mut self, at: u64, happening: H) {
+    pub(super) fn plan(&mut self, at: u64, happening: H) -> Planned {
         let order = self.planned;
         self.planned += 1;
-        self.heap.push(Reverse(Entry { at, order, happening }));
+        let entry = (order, Some(happening));
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.happenings[place] = entry;
+                place
+            }
+            None => {
+                self.happenings.push(entry);
+                self.happenings.len() - 1
+            }
+        };
+        self.heap.push(Reverse(Entry { at, order, place }));
+        Planned { place, order }
+    }
+
+    /// Calls off what was planned, if it has not happened.
+    pub(super) fn call_off(&mut self, planned: Planned) {
+        let (order, happening) = &mut self.happenings[planned.place];
+        if *order == planned.order {
+            *happening = None;
+        }
     }
 
     pub(super) fn next(&mut self) -> Option<(u64, H)> {
-        self.heap.pop().map(|Reverse(entry)| (entry.at, entry.happening))
+        loop {
+            let Reverse(Entry { at, place, .. }) = self.heap.pop()?;
+            self.free.push(place);
+            if let Some(happening) = self.happenings[place].1.take() {
+                return Some((at, happening));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_called_off_does_not_happen_and_its_place_is_used_again() {
+        let mut schedule = Schedule::new();
+        let second = schedule.plan(5, "second");
+        schedule.plan(3, "first");
+        schedule.plan(5, "third");
+        schedule.call_off(second);
+        assert_eq!(schedule.next(), Some((3, "first")));
+        assert_eq!(schedule.next(), Some((5, "third")));
+        let fourth = schedule.plan(9, "fourth");
+        schedule.call_off(second);
+        assert_eq!(schedule.next(), Some((9, "fourth")));
+        schedule.call_off(fourth);
+        assert_eq!(schedule.next(), None);
     }
 }

@@ -12,6 +12,7 @@
 //! | `tasks`, `hub` | how the tasks of servers run, and reach the world |
 //! | `node`, `lease` | a server among the others |
 //! | `service`, `sequence`, `owner`, `elsewhere` | what it does with a request |
+//! | `flake`, `flakes`, `wall` | a snowflake sequence on a server; layouts, leases and wall clocks |
 //! | `engine`, `peer`, `clients` | the ways between servers, the engine and clients |
 //! | `faults` | what goes wrong with processes and links |
 //! | `check`, `books` | the checkers |
@@ -26,6 +27,8 @@ mod config;
 mod elsewhere;
 mod engine;
 mod faults;
+mod flake;
+mod flakes;
 mod hub;
 mod lease;
 mod node;
@@ -35,6 +38,7 @@ mod schedule;
 mod sequence;
 mod service;
 mod tasks;
+mod wall;
 mod words;
 mod world;
 

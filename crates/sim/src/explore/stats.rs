@@ -169,10 +169,35 @@ marks! {
     WitnessBehind: "witness was not written",
     OtherKinds: "other kinds in the group",
     StoreRefused: "refused since the store had stopped",
+    FlakeTaken: "snowflake taken from a generator",
+    FlakeWaited: "snowflake waited for time to pass",
+    FlakeRaised: "snowflake sequence was raised",
+    RaiseTooEarly: "raise of a snowflake to a time that has not come",
+    WorkerFirst: "generator leased its first worker ID",
+    WorkerRenewed: "worker ID was renewed",
+    WorkerChanged: "generator lost its worker ID and leased another",
+    WorkerTakenOver: "worker ID was taken over from another holder",
+    WindowLeased: "window of ticks was leased",
+    WorkersAllTaken: "all worker IDs were taken",
+    TicksReleased: "unspent ticks were released",
+    TicksGivenBack: "release became durable",
+    ReleaseRefused: "release of ticks was refused",
+    ClockBack: "wall clock went back",
+    ClockForward: "wall clock went forward, and was believed",
+    ClockFarForward: "wall clock went forward beyond belief",
+    ClockFrozen: "wall clock stood still",
+    ClockDrifts: "wall clock was fast or slow",
+    ClockSetRight: "wall clock was set right",
+    ClockNotBelieved: "refused since the wall clock is not believed",
+    AheadOfClock: "refused since the IDs are ahead of the wall clock",
+    ClockBeforeEpoch: "refused since the wall clock is before the epoch",
+    FlakeAskedAgain: "asked the same server again for a snowflake",
+    BatchCutShort: "batch was answered in part",
+    TicksRunOut: "refused since the ticks have run out",
 }
 
 /// How many marks there are.
-const MARKS: usize = Mark::StoreRefused as usize + 1;
+const MARKS: usize = Mark::TicksRunOut as usize + 1;
 
 impl Mark {
     /// What the world of one server can reach.
@@ -230,7 +255,7 @@ impl Mark {
     ];
 
     /// What the world of several servers can reach.
-    pub const SEVERAL: [Self; 71] = [
+    pub const SEVERAL: [Self; 97] = [
         Self::Crash,
         Self::CleanStop,
         Self::SlowStore,
@@ -302,6 +327,32 @@ impl Mark {
         Self::LooseShared,
         Self::AskedAgain,
         Self::StopTimedOut,
+        Self::Batch,
+        Self::BatchCutShort,
+        Self::FlakeAskedAgain,
+        Self::FlakeTaken,
+        Self::FlakeWaited,
+        Self::FlakeRaised,
+        Self::RaiseTooEarly,
+        Self::WorkerFirst,
+        Self::WorkerRenewed,
+        Self::WorkerChanged,
+        Self::WorkerTakenOver,
+        Self::WindowLeased,
+        Self::WorkersAllTaken,
+        Self::TicksReleased,
+        Self::TicksGivenBack,
+        Self::ReleaseRefused,
+        Self::ClockBack,
+        Self::ClockForward,
+        Self::ClockFarForward,
+        Self::ClockFrozen,
+        Self::ClockDrifts,
+        Self::ClockSetRight,
+        Self::ClockNotBelieved,
+        Self::AheadOfClock,
+        Self::ClockBeforeEpoch,
+        Self::TicksRunOut,
     ];
 
     /// What the world of members can reach.
@@ -465,7 +516,7 @@ impl Mark {
     ];
 
     /// The marks that are faults in the world of several servers.
-    pub const FAULTS_SEVERAL: [Self; 20] = [
+    pub const FAULTS_SEVERAL: [Self; 25] = [
         Self::Crash,
         Self::SlowStore,
         Self::Unavailable,
@@ -486,6 +537,11 @@ impl Mark {
         Self::PeerSlow,
         Self::AnswerLost,
         Self::Left,
+        Self::ClockBack,
+        Self::ClockForward,
+        Self::ClockFarForward,
+        Self::ClockFrozen,
+        Self::ClockDrifts,
     ];
 
     /// The marks that are faults in the world of members.

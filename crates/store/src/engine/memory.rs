@@ -74,11 +74,22 @@ impl Engine for MemoryEngine {
         limit: usize,
     ) -> Answer<'a, Vec<Entry>> {
         let contents = self.contents();
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let keys = contents.values.range::<Key, _>((from, Bound::Unbounded)).map(|(key, _)| key);
-        let keys = keys.filter(|key| key.as_str().starts_with(prefix));
-        let keys = keys.take(limit.min(LIST_MAX));
-        ready(keys.filter_map(|key| contents.entry(key)).collect())
+        // Keys with a prefix follow each other, from the prefix itself on.
+        let first = Key::checked(prefix);
+        let from = match (after, &first) {
+            (Some(after), Some(first)) if after < first => Bound::Included(first),
+            (Some(after), _) => Bound::Excluded(after),
+            (None, Some(first)) => Bound::Included(first),
+            (None, None) => Bound::Unbounded,
+        };
+        let entries = contents.values.range::<Key, _>((from, Bound::Unbounded));
+        let entries = entries.take_while(|(key, _)| key.as_str().starts_with(prefix));
+        let entry = |(key, (version, value)): (&Key, &(Version, String))| Entry {
+            key: key.clone(),
+            version: *version,
+            value: value.clone(),
+        };
+        ready(entries.take(limit.min(LIST_MAX)).map(entry).collect())
     }
 
     fn commit<'a>(&'a self, change: &'a Change) -> Answer<'a, Outcome> {

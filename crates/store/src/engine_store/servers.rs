@@ -151,16 +151,24 @@ impl fmt::Display for Announcement {
 impl Announcement {
     /// Reads what `Display` wrote. Fields of later versions may follow.
     fn parse(text: &str) -> Option<Self> {
-        let field = |key: &str| {
-            let mut fields = text.split(' ').filter_map(|field| field.split_once('='));
-            fields.find(|(name, _)| *name == key).map(|(_, value)| value)
-        };
+        let (mut address, mut version) = (None, None);
+        let (mut protocol, mut ttl_ms, mut renewals) = (None, None, None);
+        for (name, value) in text.split(' ').filter_map(|field| field.split_once('=')) {
+            match name {
+                "address" => address = Some(value),
+                "version" => version = Some(value),
+                "protocol" => protocol = value.parse().ok(),
+                "ttl_ms" => ttl_ms = value.parse().ok(),
+                "renewals" => renewals = value.parse().ok(),
+                _ => {}
+            }
+        }
         Some(Self {
-            address: field("address")?.to_owned(),
-            version: field("version")?.to_owned(),
-            protocol: field("protocol")?.parse().ok()?,
-            ttl_ms: field("ttl_ms")?.parse().ok()?,
-            renewals: field("renewals")?.parse().ok()?,
+            address: address?.to_owned(),
+            version: version?.to_owned(),
+            protocol: protocol?,
+            ttl_ms: ttl_ms?,
+            renewals: renewals?,
         })
     }
 }

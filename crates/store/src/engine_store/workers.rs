@@ -27,6 +27,7 @@ impl EngineStore {
                 self.fetch(name).await?.ok_or_else(|| StoreError::not_found(name))?;
             let Leasing { mut workers, versions } = self.look(name, own).await?;
             let ask = LeaseAsk { preferred: own.or(ask.preferred), ..ask };
+            self.known_of(&mut workers, ask);
             let leased = match lease::lease(&mut workers, state.record.mark, ask) {
                 Ok(leased) => leased,
                 // It may be that only its own does not do any more.

@@ -1,5 +1,6 @@
 //! Deliberate bugs of the world's servers: where their shells could go wrong. Each must be caught.
 
+use ticketd_core::snowflake::generator::Generator;
 use ticketd_store::EngineStore;
 
 use crate::explore::Bug;
@@ -19,6 +20,8 @@ pub enum ServerMutant {
     EndsAnyVersion,
     /// Keeps what it holds when its lease has ended, and issues it under the next one.
     KeepsHeld,
+    /// Spends a window of ticks before the store has leased it.
+    UsesBeforeLease,
 }
 
 impl Bug {
@@ -36,6 +39,10 @@ impl Bug {
 
     pub(super) fn keeps_held(self) -> bool {
         self.is(ServerMutant::KeepsHeld)
+    }
+
+    pub(super) fn uses_before_lease(self) -> bool {
+        self.is(ServerMutant::UsesBeforeLease)
     }
 
     /// The time of a lease as its own server counts it: one without drift is as one that is longer
@@ -58,6 +65,18 @@ impl Bug {
     #[expect(clippy::unused_self, reason = "the same call in both builds")]
     const fn is(self, _: ServerMutant) -> bool {
         false
+    }
+
+    /// The generator with its bug, if it has one.
+    #[cfg(feature = "mutants")]
+    pub(super) fn in_generator(self, generator: Generator) -> Generator {
+        generator.with_mutant(self.mutant.and_then(crate::explore::AnyMutant::generator))
+    }
+
+    #[cfg(not(feature = "mutants"))]
+    #[expect(clippy::unused_self, reason = "the same call in both builds")]
+    pub(super) const fn in_generator(self, generator: Generator) -> Generator {
+        generator
     }
 
     /// The store with its bug, if it has one.

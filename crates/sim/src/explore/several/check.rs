@@ -11,22 +11,33 @@
 //! | owner | at each moment one server at most believes that it owns a strict sequence, and that is whom the engine's record names |
 //! | fence | blocks are reserved and handed back by the owner alone, in its turn |
 //! | back | the pair of turn and mark never goes back, and nothing that was issued is handed back |
+//! | window | windows of one worker ID are disjoint, and nothing was issued in one before it is leased |
+//! | clock | no ID carries a time further ahead than its server may be, nor one that no clock may be believed to say |
 //! | books | the allocator's books are right: every ID that it was given was issued, or it says why not |
 //! | refusal | a refusal, and a failure of the store, is of a kind that the world allows |
 //! | successor | when all have stopped cleanly and nothing disturbed them, no gap is left above the last ID |
 //! | liveness | everybody succeeds again within a bounded time once all is well |
 //! | assertion | nothing in the core panics |
 
+mod flakes;
+
 use std::collections::BTreeMap;
 
 use ticketd_core::block::Block;
 use ticketd_core::cluster::{ServerId, Shared};
 use ticketd_core::definition::Definition;
+use ticketd_core::ids::Range;
+use ticketd_core::snowflake::layout::Layout;
+use ticketd_core::snowflake::lease::Worker;
+use ticketd_core::time::UnixMillis;
 
 use super::engine::{Ask, Asking};
+use super::flakes::layout_of;
 use super::world::Life;
 use crate::explore::check::{Found, Intervals, Known, Unique};
 use crate::explore::stats::Mark;
+use flakes::Flakes;
+pub(super) use flakes::Moment;
 
 /// IDs that were taken, and by whom.
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +69,8 @@ struct Sequence {
     known: Known,
     known_of_life: BTreeMap<Life, Known>,
     reserved: BTreeMap<Holder, Intervals>,
+    /// Of a snowflake sequence.
+    flakes: Option<Flakes>,
 }
 
 /// What is known of the lease of one server.
@@ -92,13 +105,24 @@ pub(super) struct Checks {
 
 /// The checkers that look at more than users see.
 #[cfg(feature = "mutants")]
-const BOOKS: &[&str] =
-    &["durable", "lease", "owner", "fence", "back", "books", "successor", "stray", "refusal"];
+const BOOKS: &[&str] = &[
+    "durable",
+    "lease",
+    "owner",
+    "fence",
+    "back",
+    "books",
+    "successor",
+    "stray",
+    "refusal",
+    "window",
+];
 
 impl Checks {
     pub(super) fn new(definitions: &[Definition]) -> Self {
         let sequence = |definition: &Definition| Sequence {
             is_strict: definition.has_owner(),
+            flakes: layout_of(definition).map(Flakes::new),
             ..Sequence::default()
         };
         Self {
@@ -253,6 +277,9 @@ impl Checks {
         let s = &mut self.sequences[asking.sequence];
         let before = s.image.replace(after);
         let (mark, turn) = before.map_or((1, 0), |before| (before.record.mark, before.turn));
+        if let Some(flakes) = &mut s.flakes {
+            flakes.raised_to(after.record.mark);
+        }
         if (after.turn, after.record.mark) < (turn, mark) {
             let message = format!("{after:?} follows turn {turn} and mark {mark}");
             self.find("back", message);
@@ -323,6 +350,98 @@ impl Checks {
         }
     }
 
+    // Snowflakes.
+
+    /// A sequence was made before the world begins.
+    pub(super) fn made(&mut self, sequence: usize, image: Shared) {
+        let s = &mut self.sequences[sequence];
+        s.image = Some(image);
+        if let Some(flakes) = &mut s.flakes {
+            flakes.raised_to(image.record.mark);
+        }
+    }
+
+    /// A change of a worker ID is durable: by a lease from the tick `floor` on, or a release.
+    pub(super) fn put_worker(
+        &mut self,
+        sequence: usize,
+        id: u32,
+        after: Worker,
+        floor: u64,
+    ) -> Option<Mark> {
+        let s = &mut self.sequences[sequence];
+        let base = s.image.map_or(1, |image| image.record.mark);
+        match s.flakes.as_mut()?.committed(id, after, base, floor) {
+            Ok(mark) => Some(mark),
+            Err((checker, message)) => {
+                self.find(checker, message);
+                None
+            }
+        }
+    }
+
+    pub(super) fn flake_taken(&mut self, sequence: usize, at: Moment, holder: u64, range: Range) {
+        let Some(flakes) = &mut self.sequences[sequence].flakes else { return };
+        for (checker, message) in flakes.taken(at, holder, range) {
+            self.find(checker, message);
+        }
+    }
+
+    pub(super) fn flake_raised(&mut self, sequence: usize, life: Life, tick: u64) {
+        let s = &mut self.sequences[sequence];
+        let mark = s.image.map_or(1, |image| image.record.mark);
+        if let Some(flakes) = &mut s.flakes {
+            flakes.acknowledged(life, tick);
+        }
+        if mark < tick {
+            let message = format!("a raise to {tick} is acknowledged, the durable mark is {mark}");
+            self.find("raise", message);
+        }
+    }
+
+    /// A server answers a client, who wants `count` IDs.
+    pub(super) fn flakes_answered(&mut self, sequence: usize, count: u64, ranges: &[Range]) {
+        let Some(flakes) = &mut self.sequences[sequence].flakes else { return };
+        let answered: Vec<_> = ranges.iter().map(|range| flakes.answer(*range)).collect();
+        for result in answered {
+            self.note("unique", result);
+        }
+        let given: u64 = ranges.iter().map(|range| range.count).sum();
+        if given != count {
+            self.find("range", format!("{given} IDs answer a request for {count}"));
+        }
+    }
+
+    fn flakes(&self, sequence: usize) -> Option<&Flakes> {
+        self.sequences[sequence].flakes.as_ref()
+    }
+
+    pub(super) fn layout(&self, sequence: usize) -> Option<Layout> {
+        self.flakes(sequence).map(|flakes| *flakes.layout())
+    }
+
+    pub(super) fn can_be_ahead(&self, sequence: usize, now: UnixMillis, ahead_max_ms: u64) -> bool {
+        self.flakes(sequence).is_some_and(|flakes| flakes.can_be_ahead(now, ahead_max_ms))
+    }
+
+    pub(super) fn has_run_out(&self, sequence: usize) -> bool {
+        self.flakes(sequence).is_some_and(Flakes::has_run_out)
+    }
+
+    /// Whether `now` is after the last tick.
+    pub(super) fn is_past(&self, sequence: usize, now: UnixMillis) -> bool {
+        self.layout(sequence).is_some_and(|layout| now >= layout.runs_out())
+    }
+
+    pub(super) fn are_all_taken(&self, sequence: usize) -> bool {
+        self.flakes(sequence).is_some_and(Flakes::are_all_taken)
+    }
+
+    /// Until when all that is leased of any sequence lasts.
+    pub(super) fn leased_until(&self) -> Option<UnixMillis> {
+        self.sequences.iter().filter_map(|s| s.flakes.as_ref()).map(Flakes::ends).max()
+    }
+
     // What servers and clients say.
 
     /// A server decides to answer what it took.
@@ -344,13 +463,18 @@ impl Checks {
     }
 
     /// A server answers a client, that asked when `known` was known.
-    pub(super) fn answer(&mut self, sequence: usize, known: Known, count: u64, block: Block) {
-        let answered = self.sequences[sequence].answered.issue(block);
-        self.note("unique", answered);
-        self.note("order", known.order(block));
-        self.note("raise", known.floor(block));
-        if block.len() != count {
-            self.find("range", format!("{block} answers a request for {count}"));
+    pub(super) fn answer(&mut self, sequence: usize, known: Known, count: u64, blocks: &[Block]) {
+        for block in blocks {
+            let answered = self.sequences[sequence].answered.issue(*block);
+            self.note("unique", answered);
+            self.note("order", known.order(*block));
+            self.note("raise", known.floor(*block));
+        }
+        if blocks.iter().map(|block| block.len()).sum::<u64>() != count {
+            self.find("range", format!("{blocks:?} answers a request for {count}"));
+        }
+        if blocks.windows(2).any(|pair| pair[0].end() > pair[1].start()) {
+            self.find("order", format!("{blocks:?} answers one client in this order"));
         }
     }
 

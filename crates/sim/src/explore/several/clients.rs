@@ -2,12 +2,14 @@
 
 use ticketd_core::block::Block;
 use ticketd_core::count::Count;
+use ticketd_core::ids::Range;
 
 use super::schedule::Happening;
 use super::service::Refused;
 use super::words::What;
 use super::world::{Life, Phase, World};
 use crate::explore::check::Known;
+use crate::explore::schedule::Planned;
 use crate::explore::stats::Mark;
 
 /// The longest range that is asked for.
@@ -19,10 +21,17 @@ const GRACE_US: u64 = 1_000_000;
 /// The pause of a client that must succeed and did not.
 const AGAIN_US: u64 = 50_000;
 
+/// The pause if it is a snowflake that it did not get: time has to pass.
+const FLAKE_AGAIN_US: u64 = 400_000;
+
+/// The longest batch of pipelined requests.
+const BATCH_MAX: u64 = 40;
+
 /// What an answer says.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) enum Answer {
-    Ids(Block, Life),
+    /// IDs; of a batch perhaps fewer than it asked for, and why.
+    Ids(Vec<Range>, Life, Option<Refused>),
     Done(u64),
     Refused(Refused),
     /// The connection broke, or there was none.
@@ -33,6 +42,8 @@ pub(super) enum Answer {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Wanted {
     Next(Count),
+    /// So many pipelined requests for one ID each.
+    Batch(u64),
     Raise(u64),
 }
 
@@ -49,6 +60,8 @@ pub(super) struct Request {
     known_of_life: Known,
     life: Option<Life>,
     pub(super) done: bool,
+    /// When its client gives it up.
+    give_up: Option<Planned>,
 }
 
 impl World {
@@ -60,15 +73,24 @@ impl World {
         let sequence = self.draw.below(self.config.sequences.len() as u64) as usize;
         let slot = self.draw.below(self.slots.len() as u64) as usize;
         let wanted = if self.draw.chance(self.config.raise) {
-            let known = self.checks.known(sequence).answered;
-            let from = if self.draw.chance(500) { known / 2 } else { known };
-            Wanted::Raise(from + self.draw.magnitude(1, 2_000))
+            Wanted::Raise(self.draw_floor(sequence))
+        } else if self.draw.chance(self.config.batch) {
+            Wanted::Batch(self.draw.between(2, BATCH_MAX))
         } else if self.draw.chance(self.config.range) {
             Wanted::Next(count(self.draw.magnitude(2, RANGE_MAX)))
         } else {
             Wanted::Next(Count::ONE)
         };
         self.request(client, sequence, slot, wanted);
+    }
+
+    fn draw_floor(&mut self, sequence: usize) -> u64 {
+        let known = self.checks.known(sequence).answered;
+        if self.is_flake(sequence) {
+            return self.raise_beyond(sequence, known);
+        }
+        let from = if self.draw.chance(500) { known / 2 } else { known };
+        from + self.draw.magnitude(1, 2_000)
     }
 
     /// Every client asks of every sequence, somewhere.
@@ -102,11 +124,17 @@ impl World {
             known_of_life: Known::default(),
             life: None,
             done: false,
+            give_up: None,
         });
-        self.stats.requests += 1;
+        self.asked += 1;
         self.outstanding += 1;
+        self.stats.requests += match wanted {
+            Wanted::Batch(run) => run,
+            Wanted::Next(_) | Wanted::Raise(_) => 1,
+        };
         let (what, number) = match wanted {
             Wanted::Next(count) => (What::AskTake, count.get()),
+            Wanted::Batch(run) => (What::AskBatch, run),
             Wanted::Raise(floor) => (What::AskRaise, floor),
         };
         self.line(slot, sequence, what, [id as u64, number, 0]);
@@ -116,7 +144,8 @@ impl World {
         if self.draw.chance(self.faults.leave) {
             patience = self.draw.magnitude(1, patience);
         }
-        self.schedule.plan(self.now + patience, Happening::GiveUp(id));
+        let give_up = self.schedule.plan(self.now + patience, Happening::GiveUp(id));
+        self.requests[id].give_up = Some(give_up);
     }
 
     pub(super) fn arrive(&mut self, id: usize) {
@@ -136,9 +165,14 @@ impl World {
         let job = async move {
             let answer = match wanted {
                 Wanted::Next(count) => match node.next(sequence, count, timeout).await {
-                    Ok(block) => Answer::Ids(block, life),
+                    Ok(ranges) => Answer::Ids(ranges, life, None),
                     Err(refused) => Answer::Refused(refused),
                 },
+                Wanted::Batch(run) => {
+                    node.mark(Mark::Batch);
+                    let (ranges, refused) = node.increment(sequence, run, timeout).await;
+                    Answer::Ids(ranges, life, refused)
+                }
                 Wanted::Raise(floor) => match node.raise(sequence, floor, timeout).await {
                     Ok(()) => Answer::Done(floor),
                     Err(refused) => Answer::Refused(refused),
@@ -153,7 +187,7 @@ impl World {
 
     /// A server puts an answer on its way.
     fn send_answer(&mut self, id: usize, answer: Answer) {
-        self.check_answer(id, answer);
+        self.check_answer(id, &answer);
         if self.draw.chance(self.faults.answer_lost) {
             self.stats.mark(Mark::AnswerLost);
             return;
@@ -162,27 +196,59 @@ impl World {
         self.schedule.plan(at, Happening::Answer(id, answer));
     }
 
-    fn check_answer(&mut self, id: usize, answer: Answer) {
-        let request = &self.requests[id];
-        let sequence = request.sequence;
-        match (answer, request.wanted) {
-            (Answer::Ids(block, _), Wanted::Next(count)) => {
-                let known = match self.checks.is_strict(sequence) {
-                    true => request.known,
-                    false => request.known_of_life,
-                };
-                self.checks.answer(sequence, known, count.get(), block);
+    fn check_answer(&mut self, id: usize, answer: &Answer) {
+        let Request { sequence, wanted, .. } = self.requests[id];
+        match (answer, wanted) {
+            (Answer::Ids(ranges, _, None), Wanted::Next(count)) => {
+                self.check_ids(id, ranges, count.get());
             }
-            (Answer::Done(floor), Wanted::Raise(_)) => self.checks.acknowledge(sequence, floor),
-            (Answer::Refused(Refused::Unavailable), _) => self.stats.mark(Mark::LateRefused),
-            (Answer::Refused(Refused::Stopping), _) => {
-                self.stats.mark(Mark::StoppingRefused);
+            (Answer::Ids(ranges, _, refused), Wanted::Batch(run)) => {
+                let given = ranges.iter().map(|range| range.count).sum();
+                self.check_ids(id, ranges, if refused.is_none() { run } else { given });
+                if let Some(refused) = *refused {
+                    self.stats.mark(Mark::BatchCutShort);
+                    self.check_refused(id, refused);
+                }
             }
-            (Answer::Refused(Refused::Lowering), Wanted::Raise(_)) => {
-                self.stats.mark(Mark::LoweringRefused);
-            }
+            (Answer::Done(floor), Wanted::Raise(_)) => self.checks.acknowledge(sequence, *floor),
+            (Answer::Refused(refused), _) => self.check_refused(id, *refused),
             _ => {
                 let message = format!("{answer:?} is no answer to request {id}");
+                self.checks.find("refusal", message);
+            }
+        }
+    }
+
+    fn check_ids(&mut self, id: usize, ranges: &[Range], count: u64) {
+        let request = &self.requests[id];
+        let sequence = request.sequence;
+        if self.is_flake(sequence) {
+            return self.checks.flakes_answered(sequence, count, ranges);
+        }
+        let known = match self.checks.is_strict(sequence) {
+            true => request.known,
+            false => request.known_of_life,
+        };
+        let blocks: Vec<Block> = ranges.iter().map(|range| block_of(*range)).collect();
+        self.checks.answer(sequence, known, count, &blocks);
+    }
+
+    fn check_refused(&mut self, id: usize, refused: Refused) {
+        let Request { sequence, wanted, .. } = self.requests[id];
+        match (refused, wanted) {
+            (Refused::Unavailable, _) => self.stats.mark(Mark::LateRefused),
+            (Refused::Stopping, _) => self.stats.mark(Mark::StoppingRefused),
+            (Refused::Lowering, Wanted::Raise(_)) => self.stats.mark(Mark::LoweringRefused),
+            (
+                Refused::NotBelieved
+                | Refused::NotYet
+                | Refused::BeforeEpoch
+                | Refused::AllTaken
+                | Refused::Exhausted,
+                Wanted::Next(_) | Wanted::Batch(_),
+            ) if self.is_flake(sequence) => {}
+            _ => {
+                let message = format!("{refused:?} is no answer to request {id}: {wanted:?}");
                 self.checks.find("refusal", message);
             }
         }
@@ -206,10 +272,14 @@ impl World {
         }
         let number = id as u64;
         let succeeded = match answer {
-            Answer::Ids(block, life) => {
-                self.line(slot, sequence, What::AnswerIds, [number, block.start(), block.end()]);
-                self.checks.answered(sequence, life, block);
-                true
+            Answer::Ids(ranges, life, refused) => {
+                for range in ranges {
+                    let block = block_of(range);
+                    let ids = [number, block.start(), block.end()];
+                    self.line(slot, sequence, What::AnswerIds, ids);
+                    self.checks.answered(sequence, life, block);
+                }
+                refused.is_none()
             }
             Answer::Done(floor) => {
                 self.line(slot, sequence, What::AnswerDone, [number, 0, 0]);
@@ -217,9 +287,9 @@ impl World {
                 true
             }
             Answer::Refused(refused) => {
-                let kind = u64::from(refused == Refused::Stopping);
-                self.line(slot, sequence, What::AnswerRefusal, [number, kind, 0]);
-                false
+                self.line(slot, sequence, What::AnswerRefusal, [number, refused.number(), 0]);
+                // Nobody can have an ID of it any more.
+                refused == Refused::Exhausted && self.has_run_out(sequence)
             }
             Answer::Lost => false,
         };
@@ -238,6 +308,9 @@ impl World {
     /// A client has its answer, or has none to expect.
     fn finish(&mut self, id: usize, succeeded: bool) {
         self.requests[id].done = true;
+        if let Some(give_up) = self.requests[id].give_up.take() {
+            self.schedule.call_off(give_up);
+        }
         self.outstanding -= 1;
         let Request { client, sequence, slot, wanted, .. } = self.requests[id];
         match self.phase {
@@ -247,8 +320,13 @@ impl World {
             }
             Phase::Fresh if !succeeded => {
                 self.stats.mark(Mark::AskedAgain);
-                self.outstanding += 1;
-                self.schedule.plan(self.now + AGAIN_US, Happening::AskAgain(client, sequence));
+                let slot = self.draw.below(self.slots.len() as u64) as usize;
+                self.plan_again(client, sequence, slot);
+            }
+            // Of a snowflake each server has its turn: worker IDs may be scarce.
+            Phase::Round | Phase::LastRound if !succeeded && self.is_flake(sequence) => {
+                self.stats.mark(Mark::FlakeAskedAgain);
+                self.plan_again(client, sequence, slot);
             }
             Phase::Round | Phase::LastRound if !succeeded => {
                 let message =
@@ -259,11 +337,21 @@ impl World {
         }
     }
 
-    pub(super) fn ask_again(&mut self, client: usize, sequence: usize) {
+    fn plan_again(&mut self, client: usize, sequence: usize, slot: usize) {
+        let pause = if self.is_flake(sequence) { FLAKE_AGAIN_US } else { AGAIN_US };
+        self.outstanding += 1;
+        self.schedule.plan(self.now + pause, Happening::AskAgain(client, sequence, slot));
+    }
+
+    pub(super) fn ask_again(&mut self, client: usize, sequence: usize, slot: usize) {
         self.outstanding -= 1;
-        let slot = self.draw.below(self.slots.len() as u64) as usize;
         self.request(client, sequence, slot, Wanted::Next(Count::ONE));
     }
+}
+
+/// From the first to the last of them.
+fn block_of(range: Range) -> Block {
+    Block::new(range.first, range.last() + 1).expect("an ID is at least 1")
 }
 
 fn count(n: u64) -> Count {

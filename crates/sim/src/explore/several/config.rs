@@ -3,6 +3,7 @@
 
 use ticketd_core::definition::{BlockLen, Definition, Order};
 
+use super::flakes::{FlakesConfig, definition};
 use crate::explore::random::Draw;
 
 /// Microseconds in a millisecond.
@@ -21,6 +22,7 @@ pub(super) struct Faults {
     pub(super) engine_cut_every: u64,
     pub(super) peer_cut_every: u64,
     pub(super) away_every: u64,
+    pub(super) clock_every: u64,
     /// A thread stands still between two instructions that matter, alone or with its process.
     pub(super) stall: u64,
     pub(super) call_lost: u64,
@@ -71,7 +73,9 @@ pub(super) struct Config {
     pub(super) think_us: u64,
     /// Per mille of the requests.
     pub(super) range: u64,
+    pub(super) batch: u64,
     pub(super) raise: u64,
+    pub(super) flakes: FlakesConfig,
     pub(super) faults: Faults,
 }
 
@@ -104,12 +108,14 @@ impl Config {
             net_us: draw.magnitude(10, 3 * MS),
             think_us: draw.magnitude(ttl_us / 64, ttl_us * 2),
             range: draw.below(500),
+            batch: if draw.chance(500) { draw.magnitude(20, 400) } else { 0 },
             raise: match draw.below(8) {
                 0..4 => 0,
                 4..7 => draw.magnitude(5, 150),
                 // A sequence that is owned and seldom asked for IDs.
                 _ => draw.between(600, 950),
             },
+            flakes: FlakesConfig::draw(draw, ttl_us),
             faults: faults(draw, ttl_us),
         }
     }
@@ -133,6 +139,9 @@ impl Config {
 }
 
 fn sequence(draw: &mut Draw) -> Definition {
+    if draw.chance(300) {
+        return definition(draw);
+    }
     let order = if draw.chance(750) { Order::Strict } else { Order::Loose };
     let block_len = draw.chance(400).then(|| block_len(draw));
     Definition { block_len, order, ..Definition::default() }
@@ -161,6 +170,7 @@ fn faults(draw: &mut Draw, ttl_us: u64) -> Faults {
     let (crash_every, stop_every) = (every(2, 16), every(2, 16));
     let (pause_every, engine_cut_every) = (every(1, 8), every(2, 8));
     let (peer_cut_every, away_every) = (every(2, 8), every(4, 16));
+    let clock_every = every(1, 8);
     Faults {
         crash_every,
         stop_every,
@@ -168,6 +178,7 @@ fn faults(draw: &mut Draw, ttl_us: u64) -> Faults {
         engine_cut_every,
         peer_cut_every,
         away_every,
+        clock_every,
         stall: sometimes(draw, 5, 100),
         call_lost: sometimes(draw, 5, 100),
         call_refused: sometimes(draw, 5, 200),

@@ -14,9 +14,11 @@ use ticketd_store::engine::{Change, Engine, Entry, Key, MemoryEngine, Outcome};
 use ticketd_store::{Answer, StoreError};
 use tokio::sync::oneshot;
 
+use super::flakes::AskedWindow;
 use super::schedule::Happening;
 use super::words::What;
 use super::world::{ENGINE, Life, World};
+use crate::explore::schedule::Planned;
 use crate::explore::stats::Mark;
 
 /// What is asked of the engine.
@@ -69,8 +71,10 @@ pub(super) struct Sent {
     life: Life,
     op: Op,
     asking: Option<Asking>,
+    window: Option<AskedWindow>,
     reply: Option<oneshot::Sender<Result<Value, StoreError>>>,
     applied: bool,
+    timeout: Planned,
 }
 
 /// The engine as one life of a server reaches it.
@@ -143,7 +147,7 @@ impl Engine for WorldEngine {
 }
 
 /// What an engine in memory answers at once.
-fn at_once<T>(answer: Answer<'_, T>) -> T {
+pub(super) fn at_once<T>(answer: Answer<'_, T>) -> T {
     let mut answer = pin!(answer);
     match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Ok(value)) => value,
@@ -180,8 +184,14 @@ impl World {
         };
         self.line_here(life, What::Call, [id as u64, kind, 0]);
         let asking = self.asking_of(life, &op);
-        self.calls.push(Sent { life, op, asking, reply: Some(reply), applied: false });
-        self.schedule.plan(self.now + self.config.call_timeout_us, Happening::Timeout(id));
+        let window = match &op {
+            Op::Commit(change) => self.asked_window(change),
+            Op::Read(_) | Op::List(..) => None,
+        };
+        let at = self.now + self.config.call_timeout_us;
+        let timeout = self.schedule.plan(at, Happening::Timeout(id));
+        let reply = Some(reply);
+        self.calls.push(Sent { life, op, asking, window, reply, applied: false, timeout });
         if self.is_cut(life.slot, ENGINE) {
             self.stats.mark(Mark::EngineCutOff);
         } else if self.draw.chance(self.faults.call_refused) {
@@ -260,8 +270,8 @@ impl World {
     }
 
     fn committed(&mut self, id: usize, outcome: Outcome) {
-        let Sent { life, asking, reply, .. } = &self.calls[id];
-        let (life, asking, late) = (*life, *asking, reply.is_none());
+        let Sent { life, asking, window, reply, .. } = &self.calls[id];
+        let (life, asking, window, late) = (*life, *asking, *window, reply.is_none());
         let dead = !self.is_alive(life);
         let Outcome::Applied(version) = outcome else {
             self.line_here(life, What::Differs, [id as u64, 0, 0]);
@@ -277,7 +287,10 @@ impl World {
         let Op::Commit(change) = &self.calls[id].op else { return };
         let (put, delete) = (change.put.clone(), change.delete.clone());
         for (key, value) in &put {
-            self.put(life, asking, key, value, version);
+            match key.as_str().starts_with("worker/") {
+                true => self.put_worker(window, key, value),
+                false => self.put(life, asking, key, value, version),
+            }
         }
         for key in &delete {
             self.deleted(life, key);
@@ -304,6 +317,7 @@ impl World {
             self.line_here(life, What::ReplyTooLate, [id as u64, 0, 0]);
             return;
         };
+        self.schedule.call_off(self.calls[id].timeout);
         let code = result.as_ref().err().map_or(0, |error| error.kind as u64 + 1);
         self.line_here(life, What::Reply, [id as u64, code, 0]);
         // Whoever called may be gone.

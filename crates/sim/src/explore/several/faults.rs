@@ -14,11 +14,19 @@ pub(super) enum Fault {
     EngineCut,
     PeerCut,
     Away,
+    Clock,
 }
 
 /// All of them.
-const FAULTS: [Fault; 6] =
-    [Fault::Crash, Fault::Stop, Fault::Pause, Fault::EngineCut, Fault::PeerCut, Fault::Away];
+const FAULTS: [Fault; 7] = [
+    Fault::Crash,
+    Fault::Stop,
+    Fault::Pause,
+    Fault::EngineCut,
+    Fault::PeerCut,
+    Fault::Away,
+    Fault::Clock,
+];
 
 impl World {
     pub(super) fn plan_faults(&mut self) {
@@ -33,6 +41,7 @@ impl World {
             Fault::EngineCut => self.faults.engine_cut_every,
             Fault::PeerCut => self.faults.peer_cut_every,
             Fault::Away => self.faults.away_every,
+            Fault::Clock => self.faults.clock_every,
         };
         if every > 0 {
             let at = self.now + self.draw.between(1, 2 * every);
@@ -74,6 +83,7 @@ impl World {
                 let lasts = self.draw.magnitude(ttl / 16, ttl * 3);
                 self.go_away(lasts);
             }
+            Fault::Clock => self.turn_clock(slot),
         }
         self.plan_fault(fault);
     }

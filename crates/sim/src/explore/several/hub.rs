@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use super::schedule::Happening;
 use super::tasks::Job;
 use super::world::{Life, World};
+use crate::explore::schedule::Planned;
 
 /// The world, for its tasks. It is never borrowed across an await.
 #[derive(Clone)]
@@ -35,7 +36,7 @@ impl Hub {
 
     /// Waits until the true time `at`.
     pub(super) fn sleep_until(&self, at: u64) -> impl Future<Output = ()> + use<> {
-        Sleep { hub: self.clone(), at, planned: false }
+        Sleep { hub: self.clone(), at, planned: None }
     }
 
     pub(super) async fn sleep(&self, micros: u64) {
@@ -57,7 +58,7 @@ impl Hub {
 struct Sleep {
     hub: Hub,
     at: u64,
-    planned: bool,
+    planned: Option<Planned>,
 }
 
 impl Future for Sleep {
@@ -65,15 +66,24 @@ impl Future for Sleep {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if self.hub.now() >= self.at {
+            self.planned = None;
             return Poll::Ready(());
         }
-        if !self.planned {
-            self.planned = true;
+        if self.planned.is_none() {
             let wake = Happening::Wake(cx.waker().clone());
-            let at = self.at;
-            self.hub.world().schedule.plan(at, wake);
+            let planned = self.hub.world().schedule.plan(self.at, wake);
+            self.planned = Some(planned);
         }
         Poll::Pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        // Nobody is left to be woken. At the end of a world it is held by whoever clears it.
+        if let (Some(planned), Ok(mut world)) = (self.planned, self.hub.0.try_borrow_mut()) {
+            world.schedule.call_off(planned);
+        }
     }
 }
 

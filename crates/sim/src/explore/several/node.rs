@@ -310,7 +310,13 @@ impl Node {
         self.stopping.set(true);
         self.told_to_stop.notify_waiters();
         let late = self.hub.sleep(self.stop_timeout_us);
-        let ended = within(late, self.until(|| self.owners.get() == 0)).await;
+        let ending = async {
+            self.until(|| self.owners.get() == 0).await;
+            for source in self.flakes() {
+                source.stop(&self).await;
+            }
+        };
+        let ended = within(late, ending).await;
         if drained.is_none() || ended.is_none() {
             self.mark(Mark::StopTimedOut);
         }

@@ -17,8 +17,8 @@ pub(super) enum Happening {
     Wake(Waker),
     /// A client makes its next request.
     Ask(usize),
-    /// A client that must succeed asks again.
-    AskAgain(usize, usize),
+    /// A client that must succeed asks again: of a sequence, a server.
+    AskAgain(usize, usize, usize),
     /// A request reaches its server.
     Arrive(usize),
     /// An answer reaches its client.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ticketd_core::allocator::{Allocator, Config, Refusal};
 use ticketd_core::block::Block;
 use ticketd_core::count::Count;
-use ticketd_core::cursor::Cursor;
+use ticketd_core::cursor::{Cursor, Taken};
 use ticketd_core::failure::{Failure, FailureKind};
 use ticketd_core::record::Record;
 use ticketd_core::time::Instant;
@@ -49,6 +49,24 @@ pub(super) enum NoAnswer {
     Closed,
     LeaseEnded,
     Refused(Refusal),
+}
+
+/// How many IDs are taken.
+#[derive(Debug, Clone, Copy)]
+enum Want {
+    /// So many, or none.
+    All(u64),
+    /// As many as there are, up to so many.
+    UpTo(u64),
+}
+
+impl Want {
+    fn of(self, cursor: &Cursor) -> Option<Taken> {
+        match self {
+            Self::All(count) => cursor.take(count),
+            Self::UpTo(count) => cursor.take_up_to(count),
+        }
+    }
 }
 
 /// A sequence that is open, or being opened.
@@ -143,14 +161,14 @@ impl Sequence {
     }
 
     /// The hot path.
-    async fn take(&self, node: &Node, count: u64) -> Option<Took> {
+    async fn take(&self, node: &Node, want: Want) -> Option<Took> {
         if self.has_lapsed(node) {
             return None;
         }
         if node.bug.looks_first() {
-            return self.look_then_take(node, count).await;
+            return self.look_then_take(node, want).await;
         }
-        let taken = self.cursor.take(count)?;
+        let taken = want.of(&self.cursor)?;
         if taken.refill_due {
             self.low_water.notify_one();
         }
@@ -161,15 +179,20 @@ impl Sequence {
     }
 
     /// A deliberate bug: the lease is looked at, and then an ID is taken.
-    async fn look_then_take(&self, node: &Node, count: u64) -> Option<Took> {
+    async fn look_then_take(&self, node: &Node, want: Want) -> Option<Took> {
         if self.owning(node).is_some_and(|lease| !lease.holds()) {
             return None;
         }
         node.hub.stall(node.life).await;
-        let taken = self.cursor.take(count)?;
+        let taken = want.of(&self.cursor)?;
         let took = self.took(node, taken.block);
         node.hub.world().issued(node.life, self.index, took);
         Some(took)
+    }
+
+    /// The hot path for a batch of requests for one ID each: as many as there are, up to `n`.
+    pub(super) async fn take_up_to(&self, node: &Node, n: u64) -> Option<Block> {
+        self.take(node, Want::UpTo(n)).await.map(|took| took.block)
     }
 
     pub(super) async fn next(
@@ -179,7 +202,7 @@ impl Sequence {
         deadline: Instant,
     ) -> Result<Block, NoAnswer> {
         loop {
-            if let Some(took) = self.take(node, count.get()).await {
+            if let Some(took) = self.take(node, Want::All(count.get())).await {
                 return Ok(took.block);
             }
             self.wait_for_lease(node, deadline).await?;

@@ -4,14 +4,17 @@
 use std::rc::Rc;
 
 use ticketd_core::allocator::{Config, Refusal};
-use ticketd_core::block::Block;
 use ticketd_core::cluster::{Claim, ServerId};
 use ticketd_core::count::Count;
+use ticketd_core::definition::Kind;
 use ticketd_core::failure::FailureKind;
+use ticketd_core::ids::Range;
 use ticketd_core::limits::MARK_MAX;
+use ticketd_core::record::Record;
 use ticketd_core::time::Instant;
 
 use super::elsewhere::{Elsewhere, NotThere};
+use super::flake::FlakeSource;
 use super::hub::pass_on;
 use super::lease::within;
 use super::node::Node;
@@ -27,6 +30,7 @@ const SEND_ON_PAUSE_US: u64 = 20_000;
 #[derive(Clone)]
 pub(super) enum Source {
     Blocks(Rc<Sequence>),
+    Flake(Rc<FlakeSource>),
     Elsewhere(Rc<Elsewhere>),
 }
 
@@ -45,6 +49,14 @@ pub(super) enum Refused {
     Stopping,
     /// A raise that would lower.
     Lowering,
+    /// No ID can carry this time, or no tick is left.
+    Exhausted,
+    /// The wall clock is too far ahead, or before the epoch, or the IDs are ahead of it.
+    NotBelieved,
+    BeforeEpoch,
+    NotYet,
+    /// Every worker ID is somebody's.
+    AllTaken,
     /// What no client should ever see in this world.
     Wrong(FailureKind),
 }
@@ -135,24 +147,65 @@ impl Node {
         index: usize,
         count: Count,
         timeout_us: u64,
-    ) -> Result<Block, Refused> {
+    ) -> Result<Vec<Range>, Refused> {
         let deadline = self.now().plus_micros(timeout_us);
         let mut asker = Asker::Client;
         loop {
             match self.open(index, asker)? {
                 Source::Blocks(sequence) => match sequence.next(self, count, deadline).await {
-                    Ok(block) => return Ok(block),
+                    Ok(block) => return Ok(vec![block.into()]),
                     Err(no_answer) => self.try_otherwise(index, no_answer, deadline).await?,
                 },
+                Source::Flake(source) => return source.next(self, count, deadline).await,
                 Source::Elsewhere(elsewhere) => match elsewhere.next(count, deadline).await {
-                    Ok(block) => return Ok(block),
+                    Ok(block) => return Ok(vec![block.into()]),
                     Err(not_there) => asker = self.follow(&elsewhere, not_there, deadline).await?,
                 },
             }
         }
     }
 
-    /// Raises to the position `floor`, for a client.
+    /// Answers `run` pipelined requests for one ID each: what they get, and why not the rest.
+    pub(super) async fn increment(
+        self: &Rc<Self>,
+        index: usize,
+        run: u64,
+        timeout_us: u64,
+    ) -> (Vec<Range>, Option<Refused>) {
+        let mut ranges = Vec::new();
+        let mut left = run;
+        while left > 0 {
+            if let Some(range) = self.take_up_to(index, left).await {
+                left -= range.count;
+                ranges.push(range);
+                continue;
+            }
+            let mut count = Count::new(left).expect("a run is no longer than a request may be");
+            let mut next = self.next(index, count, timeout_us).await;
+            if next == Err(Refused::Exhausted) && left > 1 {
+                // Fewer than the run are left; each request stands for itself.
+                count = Count::ONE;
+                next = self.next(index, count, timeout_us).await;
+            }
+            match next {
+                Ok(more) => ranges.extend(more),
+                Err(refused) => return (ranges, Some(refused)),
+            }
+            left -= count.get();
+        }
+        (ranges, None)
+    }
+
+    /// The hot path for a batch.
+    async fn take_up_to(self: &Rc<Self>, index: usize, n: u64) -> Option<Range> {
+        match self.opened(index)? {
+            Source::Blocks(sequence) => sequence.take_up_to(self, n).await.map(Range::from),
+            Source::Flake(source) => source.take_up_to(self, n),
+            Source::Elsewhere(_) => None,
+        }
+    }
+
+    /// Raises to the position `floor`, for a client; a snowflake sequence to that ID.
     pub(super) async fn raise(
         self: &Rc<Self>,
         index: usize,
@@ -168,6 +221,7 @@ impl Node {
                     Ok(()) => return Ok(()),
                     Err(no_answer) => self.try_otherwise(index, no_answer, deadline).await?,
                 },
+                Source::Flake(source) => return source.raise(self, floor, deadline).await,
                 Source::Elsewhere(elsewhere) => match elsewhere.raise(floor, deadline).await {
                     Ok(()) => return Ok(()),
                     Err(not_there) => asker = self.follow(&elsewhere, not_there, deadline).await?,
@@ -199,6 +253,7 @@ impl Node {
         deadline: Instant,
     ) -> Result<(), Refused> {
         match no_answer {
+            NoAnswer::Refused(Refusal::OtherKind(record)) => self.open_other_kind(index, &record),
             NoAnswer::Refused(Refusal::OwnedBy(server, _)) => self.open_elsewhere(index, server),
             NoAnswer::Refused(Refusal::Moved | Refusal::Stopping) | NoAnswer::Closed => {
                 self.check_reopening(deadline).await
@@ -222,6 +277,28 @@ impl Node {
         Ok(())
     }
 
+    /// Opens a sequence whose IDs do not come in blocks. Whoever comes first does it.
+    fn open_other_kind(&self, index: usize, record: &Record) -> Result<(), Refused> {
+        if self.is_stopping() {
+            return Err(Refused::Stopping);
+        }
+        let over = matches!(self.opened(index), None | Some(Source::Blocks(_)));
+        if let (true, Kind::Snowflake(chosen)) = (over, record.definition.kind) {
+            let source = FlakeSource::new(self, index, chosen);
+            self.sequences.borrow_mut()[index] = Some(Source::Flake(Rc::new(source)));
+        }
+        Ok(())
+    }
+
+    /// The snowflake sequences that are open.
+    pub(super) fn flakes(&self) -> Vec<Rc<FlakeSource>> {
+        let of_kind = |source: &Option<Source>| match source {
+            Some(Source::Flake(source)) => Some(Rc::clone(source)),
+            _ => None,
+        };
+        self.sequences.borrow().iter().filter_map(of_kind).collect()
+    }
+
     /// Takes note that `server` owns the sequence.
     fn open_elsewhere(self: &Rc<Self>, index: usize, server: ServerId) -> Result<(), Refused> {
         if self.is_stopping() {
@@ -231,6 +308,7 @@ impl Node {
             None => true,
             Some(Source::Blocks(sequence)) => sequence.has_ended(),
             Some(Source::Elsewhere(elsewhere)) => elsewhere.server != server,
+            Some(Source::Flake(_)) => false,
         };
         if over {
             let elsewhere = Elsewhere::start(self, index, server);
@@ -291,6 +369,9 @@ impl Node {
                     Ok(told) => return Some(told),
                     Err(no_answer) => no_answer,
                 },
+                Ok(Source::Flake(_)) => {
+                    return Some(Told::Refused(Refused::Wrong(FailureKind::Invalid)));
+                }
                 Ok(Source::Elsewhere(elsewhere)) => {
                     if self.address_of(elsewhere.server).is_some() {
                         return Some(Told::OwnedBy(elsewhere.server));
@@ -352,6 +433,26 @@ impl Node {
 }
 
 impl Refused {
+    /// For the trace.
+    pub(super) const fn number(self) -> u64 {
+        match self {
+            Self::Unavailable => 0,
+            Self::Stopping => 1,
+            Self::Lowering => 2,
+            Self::Exhausted => 3,
+            Self::NotBelieved => 4,
+            Self::BeforeEpoch => 5,
+            Self::NotYet => 6,
+            Self::AllTaken => 7,
+            Self::Wrong(_) => 8,
+        }
+    }
+
+    /// Whether waiting does not help.
+    pub(super) const fn is_final(self) -> bool {
+        matches!(self, Self::Exhausted | Self::Wrong(_) | Self::Stopping | Self::Lowering)
+    }
+
     pub(super) const fn of_store(kind: FailureKind) -> Self {
         match kind {
             FailureKind::Unavailable | FailureKind::Indeterminate | FailureKind::Conflict => {

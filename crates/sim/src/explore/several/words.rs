@@ -11,6 +11,7 @@ pub(super) const NOWHERE: usize = 0xff;
 #[derive(Debug, Clone, Copy)]
 pub(super) enum What {
     AskTake,
+    AskBatch,
     AskRaise,
     Arrive,
     Unreachable,
@@ -51,6 +52,12 @@ pub(super) enum What {
     PeerAsk,
     PeerArrive,
     PeerAnswer,
+    AskWindow,
+    Leased,
+    AskRelease,
+    CommitWindow,
+    FlakeTaken,
+    Wall,
     Boot,
     Up,
     Crash,
@@ -89,6 +96,7 @@ impl Words for What {
     fn text(self) -> &'static str {
         match self {
             Self::AskTake => "request {a} asks for {b} IDs",
+            Self::AskBatch => "request {a} asks {b} times for one ID",
             Self::AskRaise => "request {a} asks to raise to {b}",
             Self::Arrive => "request {a} arrives",
             Self::Unreachable => "request {a} finds no server",
@@ -129,6 +137,12 @@ impl Words for What {
             Self::PeerAsk => "question {a} to n{b}",
             Self::PeerArrive => "question {a} arrives",
             Self::PeerAnswer => "question {a} is answered: {b} (1: heard)",
+            Self::AskWindow => "generator {c} asks for {b} ticks from {a}",
+            Self::Leased => "worker {a} is leased for ticks [{b}, {c})",
+            Self::AskRelease => "ticks [{b}, {c}) of worker {a} are given back",
+            Self::CommitWindow => "durable: worker {a} is leased up to tick {b}, by generator {c}",
+            Self::FlakeTaken => "{b} IDs from {a} are taken from generator {c}",
+            Self::Wall => "wall clock turns, and says {a} ms",
             Self::Boot => "process starts, life {a}",
             Self::Up => "server {a} serves, life {b}",
             Self::Crash => "process crashes, life {a}",

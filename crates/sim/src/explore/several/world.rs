@@ -1,5 +1,6 @@
 //! The parts of one world of several servers, its phases, and the lives of its processes.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -14,12 +15,14 @@ use super::check::{Checks, Took};
 use super::clients::Request;
 use super::config::{Config, Faults};
 use super::engine::{Ask, Asking, Outbox, Sent};
+use super::flakes::AskedWindow;
 use super::lease::Clock;
 use super::node::Node;
 use super::peer::Questions;
 use super::schedule::Happening;
 use super::sequence::Sequence;
 use super::tasks::Job;
+use super::wall::Wall;
 use super::words::{NOWHERE, What, place};
 use crate::explore::random::Draw;
 use crate::explore::schedule::Schedule;
@@ -100,8 +103,14 @@ pub(super) struct World {
     /// How often each link is cut.
     pub(super) cuts: Vec<u32>,
     pub(super) away: bool,
+    /// The wall clocks of the servers.
+    pub(super) walls: Vec<Wall>,
+    /// The lease that each generator asks for, by its holder.
+    pub(super) asked_windows: BTreeMap<u64, AskedWindow>,
     pub(super) slots: Vec<Slot>,
     pub(super) requests: Vec<Request>,
+    /// How many requests were made, a batch as one.
+    pub(super) asked: u64,
     pub(super) outstanding: usize,
     pub(super) phase: Phase,
     pub(super) bug: Bug,
@@ -145,8 +154,11 @@ impl World {
             asking: vec![vec![None; config.sequences.len()]; servers],
             cuts: vec![0; (servers + 1) * (servers + 1)],
             away: false,
+            walls: vec![Wall::right(0); servers],
+            asked_windows: BTreeMap::new(),
             slots: (0..servers).map(slot).collect(),
             requests: Vec::with_capacity(2 * options.requests as usize),
+            asked: 0,
             outstanding: 0,
             phase: Phase::Faults,
             bug: Bug::of(options),
@@ -174,6 +186,7 @@ impl World {
 
     /// Before the first happening.
     pub(super) fn begin(&mut self) {
+        self.make_flakes();
         for slot in 0..self.slots.len() {
             let at = self.draw.magnitude(1, self.config.ttl_us / 4);
             self.schedule.plan(at, Happening::Boot(slot));
@@ -209,7 +222,7 @@ impl World {
         match happening {
             Happening::Wake(waker) => waker.wake(),
             Happening::Ask(client) => self.ask(client),
-            Happening::AskAgain(client, sequence) => self.ask_again(client, sequence),
+            Happening::AskAgain(client, sequence, slot) => self.ask_again(client, sequence, slot),
             Happening::Arrive(request) => self.arrive(request),
             Happening::Answer(request, answer) => self.answer(request, answer),
             Happening::GiveUp(request) => self.give_up(request),
@@ -349,7 +362,7 @@ impl World {
         server: ServerId,
         turn: u64,
     ) {
-        if record.unaccounted() > 0 {
+        if record.unaccounted() > 0 && !self.is_flake(sequence) {
             self.stats.mark(Mark::CrashBurn);
         }
         self.checks.opened(self.now, life, sequence, server, turn);
@@ -433,7 +446,7 @@ impl World {
         let all = |standing| self.slots.iter().all(|slot| slot.standing == standing);
         let done = self.outstanding == 0;
         match self.phase {
-            Phase::Faults if self.stats.requests >= self.goal => self.heal(),
+            Phase::Faults if self.asked >= self.goal => self.heal(),
             Phase::Drain if done && all(Standing::Up) => {
                 self.enter(Phase::Fresh);
                 self.ask_all();
@@ -481,7 +494,8 @@ impl World {
         self.phase = phase;
         // The lease of who died just now runs out, a stop takes what it may, and everybody asks.
         let Config { ttl_us, request_timeout_us, .. } = self.config;
-        self.phase_limit = self.now + 4 * ttl_us + 2 * request_timeout_us + 10_000_000;
+        self.phase_limit =
+            self.now + 4 * ttl_us + 2 * request_timeout_us + 10_000_000 + self.flakes_need();
         self.line(NOWHERE, NOWHERE, What::Phase, [phase as u64, 0, 0]);
     }
 
@@ -489,6 +503,7 @@ impl World {
         self.enter(Phase::Drain);
         self.faults = Faults::default();
         self.away = false;
+        self.walls.fill(Wall::right(self.now));
         for slot in 0..self.slots.len() {
             self.resume(self.life(slot));
         }
