@@ -8,6 +8,7 @@ use super::service::Refused;
 use super::words::What;
 use super::world::{Life, Phase, World};
 use crate::explore::check::Known;
+use crate::explore::fault::Fault;
 use crate::explore::stats::Mark;
 
 /// The longest range that is asked for.
@@ -109,11 +110,11 @@ impl World {
             Wanted::Next(count) => (What::AskTake, count.get()),
             Wanted::Raise(floor) => (What::AskRaise, floor),
         };
-        self.line(slot, sequence, what, [id as u64, number, 0]);
+        self.line(slot, sequence, what, [id as u64, number, client as u64 + 1]);
         let way = self.draw.between(1, self.config.net_us);
         self.schedule.plan(self.now + way, Happening::Arrive(id));
         let mut patience = self.config.request_timeout_us + GRACE_US;
-        if self.draw.chance(self.faults.leave) {
+        if self.strikes(self.faults.leave, slot, Fault::Leave) {
             patience = self.draw.magnitude(1, patience);
         }
         self.schedule.plan(self.now + patience, Happening::GiveUp(id));
@@ -154,7 +155,7 @@ impl World {
     /// A server puts an answer on its way.
     fn send_answer(&mut self, id: usize, answer: Answer) {
         self.check_answer(id, answer);
-        if self.draw.chance(self.faults.answer_lost) {
+        if self.strikes(self.faults.answer_lost, self.requests[id].slot, Fault::AnswerLost) {
             self.stats.mark(Mark::AnswerLost);
             return;
         }
