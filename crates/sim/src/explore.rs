@@ -16,42 +16,47 @@
 //! | `clients`, `shell`, `disk` | who asks, who issues, and the way to the store and back |
 //! | `store` | the model of the store |
 //! | `check` | the checkers |
-//! | `trace`, `stats` | what happened, in lines and in numbers |
+//! | `fault` | the kinds of fault, and which come to pass |
+//! | `words`, `trace`, `step`, `stats` | what happened, in lines and in numbers |
+//! | `search` | the worlds of many seeds |
 
 mod check;
 mod clients;
 mod config;
 mod disk;
 mod embedded;
+mod fault;
 mod members;
 #[cfg(feature = "mutants")]
 mod mutant;
 mod panics;
 mod random;
 mod schedule;
+mod search;
 mod several;
 mod shell;
 mod stats;
+mod step;
 mod store;
 mod trace;
+mod words;
 mod world;
 
 use std::fmt;
-use std::ops::{ControlFlow, Range};
 
 use check::Found;
+pub use fault::{Fault, Scope, Struck};
 #[cfg(feature = "mutants")]
 pub use members::MemberMutant;
 #[cfg(feature = "mutants")]
 pub use mutant::{AnyMutant, StoreMutant};
+pub use search::{Summary, explore, explore_in_threads, worlds, worlds_len};
 #[cfg(feature = "mutants")]
 pub use several::ServerMutant;
 pub use stats::{Mark, Stats};
+pub use step::{Bar, Lane, Sign, Step, Tick, span};
 use store::Bugs;
 use world::World;
-
-/// How many failed worlds a [`Summary`] keeps.
-const FAILURES_MAX: usize = 8;
 
 /// Which world of a seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +94,16 @@ impl Setting {
         }
     }
 
+    /// What it is, in words.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::One => "one server",
+            Self::Several => "several servers",
+            Self::Members => "members of a stride",
+            Self::Disk => "one server on disk",
+        }
+    }
+
     /// What a world of it can reach.
     pub const fn marks(self) -> &'static [Mark] {
         match self {
@@ -119,10 +134,12 @@ impl fmt::Display for Setting {
 /// How to run a world.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Keep the whole trace as text; without it only its hash and the last lines are kept.
+    /// Keep the whole trace; without it only its hash and the last lines are kept.
     pub trace: bool,
     /// How many requests clients make before the world heals.
     pub requests: u32,
+    /// What is left out of a world.
+    pub scope: Scope,
     /// A deliberate bug.
     #[cfg(feature = "mutants")]
     pub mutant: Option<AnyMutant>,
@@ -131,11 +148,17 @@ pub struct Options {
     pub without_books: bool,
 }
 
+impl Options {
+    /// How many requests clients make if nothing else is said.
+    pub const REQUESTS: u32 = 400;
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
             trace: false,
-            requests: 400,
+            requests: Self::REQUESTS,
+            scope: Scope::default(),
             #[cfg(feature = "mutants")]
             mutant: None,
             #[cfg(feature = "mutants")]
@@ -151,8 +174,8 @@ pub struct Violation {
     pub checker: &'static str,
     /// What is wrong.
     pub message: String,
-    /// The last lines of the trace before it.
-    pub story: Vec<String>,
+    /// The last of what happened before it.
+    pub story: Vec<Step>,
 }
 
 /// What became of one world.
@@ -166,33 +189,21 @@ pub struct Outcome {
     pub hash: u64,
     /// What was counted.
     pub stats: Stats,
-    /// The trace, if [`Options::trace`] asked for it: one line for each thing that happened.
-    pub trace: Option<String>,
+    /// The faults that came to pass.
+    pub struck: Vec<Struck>,
+    /// All that happened, if [`Options::trace`] asked for it.
+    pub trace: Option<Vec<Step>>,
     /// Whether all checkers were content.
     pub result: Result<(), Violation>,
-}
-
-/// What became of many worlds.
-#[derive(Debug, Clone, Default)]
-pub struct Summary {
-    /// How many worlds were run.
-    pub worlds: u64,
-    /// How many of them a checker found something in.
-    pub failed: u64,
-    /// A hash of all their hashes, in order.
-    pub hash: u64,
-    /// The sums of what was counted in the worlds of each setting.
-    pub stats: [Stats; Setting::ALL.len()],
-    /// The first failures.
-    pub failures: Vec<Outcome>,
 }
 
 /// What is left of a world that has run.
 struct Ran {
     hash: u64,
     stats: Stats,
-    story: Vec<String>,
-    text: Option<String>,
+    struck: Vec<Struck>,
+    story: Vec<Step>,
+    steps: Option<Vec<Step>>,
 }
 
 /// Runs a world of `seed`. A panic inside the core is caught and counts as a failure.
@@ -220,70 +231,15 @@ pub fn run_seed(seed: u64, setting: Setting, options: &Options) -> Outcome {
     let found = found.unwrap_or_else(|message| Some(("assertion", message)));
     let violation = |(checker, message)| Violation { checker, message, story: ran.story };
     let result = found.map(violation).map_or(Ok(()), Err);
-    Outcome { seed, setting, hash: ran.hash, stats: ran.stats, trace: ran.text, result }
+    let Ran { hash, stats, struck, steps: trace, .. } = ran;
+    Outcome { seed, setting, hash, stats, struck, trace, result }
 }
 
 fn run_one(mut world: World) -> (Result<Option<Found>, String>, Ran) {
     let found = panics::catch(|| world.run());
     let (hash, stats, story) = (world.trace.hash(), world.stats, world.trace.story());
-    (found, Ran { hash, stats, story, text: world.trace.into_text() })
-}
-
-/// Which worlds of which seeds to run: of `seeds` those of `settings`, some of which are run for
-/// fewer of the seeds if there are several of both.
-pub fn worlds(
-    seeds: Range<u64>,
-    settings: &[Setting],
-) -> impl Iterator<Item = (u64, Setting)> + use<'_> {
-    let all = settings.len() == 1 || seeds.end - seeds.start == 1;
-    let is_due = move |seed: u64, setting: Setting| all || seed.is_multiple_of(setting.every());
-    let of_seed = move |seed| settings.iter().map(move |setting| (seed, *setting));
-    seeds.flat_map(of_seed).filter(move |(seed, setting)| is_due(*seed, *setting))
-}
-
-/// How many [`worlds`] there are.
-pub fn worlds_len(seeds: &Range<u64>, settings: &[Setting]) -> u64 {
-    let len = seeds.end - seeds.start;
-    if settings.len() == 1 || len == 1 {
-        return len.saturating_mul(settings.len() as u64);
-    }
-    let below = |end: u64, every: u64| end.div_ceil(every);
-    let due = |every| below(seeds.end, every) - below(seeds.start, every);
-    settings.iter().map(|setting| due(setting.every())).fold(0, u64::saturating_add)
-}
-
-/// Runs the [`worlds`] of `seeds` and `settings` in order. `progress` sees each outcome and may end
-/// the run.
-pub fn explore(
-    seeds: Range<u64>,
-    settings: &[Setting],
-    options: &Options,
-    mut progress: impl FnMut(&Outcome) -> ControlFlow<()>,
-) -> Summary {
-    let mut summary = Summary::default();
-    for (seed, setting) in worlds(seeds, settings) {
-        let outcome = run_seed(seed, setting, options);
-        let flow = progress(&outcome);
-        summary.add(outcome);
-        if flow.is_break() {
-            break;
-        }
-    }
-    summary
-}
-
-impl Summary {
-    fn add(&mut self, outcome: Outcome) {
-        self.worlds += 1;
-        self.hash = self.hash.rotate_left(5) ^ outcome.hash;
-        self.stats[outcome.setting as usize].add(&outcome.stats);
-        if outcome.result.is_err() {
-            self.failed += 1;
-            if self.failures.len() < FAILURES_MAX {
-                self.failures.push(outcome);
-            }
-        }
-    }
+    let struck = world.gate.take_struck();
+    (found, Ran { hash, stats, struck, story, steps: world.trace.into_steps() })
 }
 
 /// The deliberate bug of a world, if there is one: nothing in a build without the feature.

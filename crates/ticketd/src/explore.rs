@@ -1,16 +1,24 @@
 //! `ticketd explore`: searches the deterministic worlds for a broken promise.
 
-use std::io::{self, Write};
+mod replay;
+mod report;
+
+use std::num::NonZero;
 use std::ops::{ControlFlow, Range};
+use std::thread;
+use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Map, Value, json};
-use ticketd_sim::explore::{self, Options, Outcome, Setting, Summary};
+use ticketd_sim::explore::{self, Fault, Options, Outcome, Scope, Setting, Summary};
 use ticketd_sim::live::Stop;
 
 use crate::failure::Failure;
 use crate::{output, signals};
+use report::Report;
+
+/// The most threads that may be asked for.
+const JOBS_MAX: usize = 1024;
 
 /// How `ticketd explore` is called.
 #[derive(Debug, Args)]
@@ -35,6 +43,11 @@ pub struct ExploreArgs {
           value_parser = ["one", "several", "members", "disk", "all"])]
     world: String,
 
+    /// Threads, each of which runs worlds of its own; without it, one for each core. What is found
+    /// does not depend on it
+    #[arg(long, value_name = "J", value_parser = jobs)]
+    jobs: Option<NonZero<usize>>,
+
     /// Print what happens in the world, step by step
     #[arg(long, requires = "seed", conflicts_with = "json")]
     trace: bool,
@@ -42,38 +55,111 @@ pub struct ExploreArgs {
     /// Print JSON, an object a line; the last one is {"summary":{...}}
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    less: LessArgs,
+}
+
+/// Less of a world than its seed makes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Less of a world than its seed makes")]
+struct LessArgs {
+    /// How many requests clients make before the world heals
+    #[arg(long, value_name = "N", default_value_t = Options::REQUESTS,
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    requests: u32,
+
+    /// Kinds of fault that do not come to pass, with commas between them
+    #[arg(long, value_name = "KINDS", value_delimiter = ',')]
+    without: Vec<Fault>,
+
+    /// The only faults that come to pass, by the numbers that the trace gives them, with commas
+    /// between them; or none
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', value_parser = fault_number)]
+    only_faults: Vec<Option<u64>>,
+
+    /// At most so many servers
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
+    servers: Option<u64>,
+
+    /// At most so many clients
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    clients: Option<u64>,
+
+    /// At most so many sequences
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    sequences: Option<u64>,
+}
+
+/// What a search came to.
+struct Searched {
+    range: Range<u64>,
+    settings: Vec<Setting>,
+    summary: Summary,
+    took: Duration,
+    /// Outcomes of a single seed, if their steps were kept.
+    traced: Vec<Outcome>,
 }
 
 /// Runs the worlds and prints what the checkers found.
 pub fn run(args: &ExploreArgs) -> Result<(), Failure> {
+    let options = Options { trace: args.trace, ..options(args) };
+    let searched = search(args, &options)?;
+    let report = Report { searched: &searched, options: &options, traces: args.trace };
+    output::write(|out| if args.json { report.json(out) } else { report.text(out) })?;
+    match searched.summary.failures.first() {
+        None => Ok(()),
+        Some(first) => Err(Failure::work(format!(
+            "a promise broke in {} of {} worlds; look at one: {} --trace",
+            searched.summary.failed,
+            searched.summary.worlds,
+            replay::command(first.setting, first.seed, &options)
+        ))),
+    }
+}
+
+fn options(args: &ExploreArgs) -> Options {
+    let less = &args.less;
+    let only = !less.only_faults.is_empty();
+    Options {
+        requests: less.requests,
+        scope: Scope {
+            without: less.without.iter().copied().collect(),
+            only_faults: only.then(|| less.only_faults.iter().flatten().copied().collect()),
+            servers: less.servers,
+            clients: less.clients,
+            sequences: less.sequences,
+        },
+        ..Options::default()
+    }
+}
+
+fn search(args: &ExploreArgs, options: &Options) -> Result<Searched, Failure> {
     let (from, seeds) = args.seed.map_or((args.from, args.seeds), |seed| (seed, 1));
     let end = from.checked_add(seeds);
     let range = from..end.ok_or_else(|| Failure::usage("--from and --seeds leave 64 bits"))?;
-    let options = Options { trace: args.trace, ..Options::default() };
     let settings = settings(&args.world);
+    let cores = || thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
+    let jobs = args.jobs.unwrap_or_else(cores);
     let stop = Stop::default();
     let stopper = stop.clone();
     signals::on_stop(move || stopper.request()).map_err(Failure::work)?;
-    let mut traces = Vec::new();
     let bar = bar(explore::worlds_len(&range, &settings));
-    let summary = explore::explore(range.clone(), &settings, &options, |outcome| {
+    let (mut traced, mut faults, mut failed) = (Vec::new(), 0, 0);
+    let watch = |outcome: &Outcome| {
+        faults += outcome.struck.len();
+        failed += usize::from(outcome.result.is_err());
+        bar.set_message(format!("{faults} faults, {failed} failures"));
         bar.inc(1);
-        traces.extend(outcome.trace.clone());
+        if outcome.trace.is_some() {
+            traced.push(outcome.clone());
+        }
         if stop.is_requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    });
+    };
+    let summary = explore::explore_in_threads(jobs, range.clone(), &settings, options, watch);
+    let took = bar.elapsed();
     bar.finish_and_clear();
-    output::write(|out| match args.json {
-        true => json_lines(out, &range, &settings, &summary),
-        false => text(out, &traces, &range, &settings, &summary),
-    })?;
-    match summary.failures.first() {
-        None => Ok(()),
-        Some(first) => Err(Failure::work(format!(
-            "a promise broke in {} of {} worlds; look at one: ticketd explore --world {} --seed {} \
-             --trace",
-            summary.failed, summary.worlds, first.setting, first.seed
-        ))),
-    }
+    Ok(Searched { range, settings, summary, took, traced })
 }
 
 fn settings(world: &str) -> Vec<Setting> {
@@ -82,111 +168,20 @@ fn settings(world: &str) -> Vec<Setting> {
 
 /// A bar on standard error, if that is a terminal.
 fn bar(worlds: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} worlds, {per_sec}, {eta}");
-    ProgressBar::new(worlds).with_style(style.expect("the template is well formed"))
+    let template = "{wide_bar} {pos}/{len} worlds, {per_sec}, {msg}, {eta}";
+    let style = ProgressStyle::with_template(template).expect("the template is well formed");
+    ProgressBar::new(worlds).with_style(style).with_message("no fault yet")
 }
 
-fn text(
-    out: &mut impl Write,
-    traces: &[String],
-    range: &Range<u64>,
-    settings: &[Setting],
-    summary: &Summary,
-) -> io::Result<()> {
-    for trace in traces {
-        writeln!(out, "{}", trace.trim_end())?;
+fn jobs(text: &str) -> Result<NonZero<usize>, String> {
+    let jobs = text.parse().ok().filter(|jobs: &NonZero<usize>| jobs.get() <= JOBS_MAX);
+    jobs.ok_or_else(|| format!("expected a whole number from 1 to {JOBS_MAX}"))
+}
+
+/// `none` is what is left if no fault is needed.
+fn fault_number(text: &str) -> Result<Option<u64>, String> {
+    if text == "none" {
+        return Ok(None);
     }
-    for outcome in &summary.failures {
-        if let Err(violation) = &outcome.result {
-            let Outcome { seed, setting, .. } = outcome;
-            let (checker, message) = (violation.checker, &violation.message);
-            writeln!(out, "seed {seed}, world {setting}: {checker}: {message}")?;
-            // The trace has told it already.
-            let story = if traces.is_empty() { &violation.story } else { &[][..] };
-            story.iter().try_for_each(|line| writeln!(out, "    {line}"))?;
-        }
-    }
-    writeln!(
-        out,
-        "{} worlds from seed {}, hash {:016x}",
-        summary.worlds, range.start, summary.hash
-    )?;
-    settings.iter().try_for_each(|setting| counts(out, *setting, summary))?;
-    match summary.failed {
-        0 => writeln!(out, "every promise was kept"),
-        failed => writeln!(out, "A PROMISE BROKE in {failed} worlds"),
-    }
-}
-
-/// What was counted in the worlds of one kind.
-fn counts(out: &mut impl Write, setting: Setting, summary: &Summary) -> io::Result<()> {
-    let stats = &summary.stats[setting as usize];
-    let servers = match setting {
-        Setting::One => "one server",
-        Setting::Several => "several servers",
-        Setting::Members => "members of a stride",
-        Setting::Disk => "one server on disk",
-    };
-    writeln!(
-        out,
-        "{servers}: {} s of virtual time, {} requests, {} IDs issued, {} crashes, {} starts",
-        stats.virtual_us / 1_000_000,
-        stats.requests,
-        stats.issued,
-        stats.crashes,
-        stats.starts
-    )?;
-    let faults: Vec<String> = setting
-        .faults()
-        .iter()
-        .filter(|fault| stats.marked(**fault) > 0)
-        .map(|fault| format!("{} {}", fault.as_str(), stats.marked(*fault)))
-        .collect();
-    writeln!(out, "  faults: {}", faults.join(", "))
-}
-
-fn json_lines(
-    out: &mut impl Write,
-    range: &Range<u64>,
-    settings: &[Setting],
-    summary: &Summary,
-) -> io::Result<()> {
-    for outcome in &summary.failures {
-        writeln!(out, "{}", json!({ "violation": violation(outcome) }))?;
-    }
-    let counted = settings.iter().map(|setting| (setting.to_string(), counted(*setting, summary)));
-    let summary = json!({
-        "seeds": range.end - range.start,
-        "worlds": summary.worlds,
-        "from": range.start,
-        "failed": summary.failed,
-        "hash": format!("{:016x}", summary.hash),
-        "counts": counted.collect::<Map<String, Value>>(),
-    });
-    writeln!(out, "{}", json!({ "summary": summary }))
-}
-
-fn counted(setting: Setting, summary: &Summary) -> Value {
-    let stats = &summary.stats[setting as usize];
-    let marks = setting.marks().iter();
-    let marks = marks.map(|mark| (mark.as_str().to_owned(), stats.marked(*mark).into()));
-    json!({
-        "requests": stats.requests,
-        "issued": stats.issued,
-        "crashes": stats.crashes,
-        "starts": stats.starts,
-        "virtual_us": stats.virtual_us,
-        "marks": marks.collect::<Map<String, Value>>(),
-    })
-}
-
-fn violation(outcome: &Outcome) -> Value {
-    let found = outcome.result.as_ref().err();
-    json!({
-        "seed": outcome.seed,
-        "world": outcome.setting.as_str(),
-        "checker": found.map(|found| found.checker),
-        "message": found.map(|found| &found.message),
-        "story": found.map(|found| &found.story),
-    })
+    text.parse().map(Some).map_err(|_| "expected numbers as in a trace, or none".to_owned())
 }

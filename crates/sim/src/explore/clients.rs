@@ -4,11 +4,12 @@ use ticketd_core::block::Block;
 
 use super::check::Known;
 use super::config::Mix;
+use super::fault::Fault;
 use super::random::Draw;
 use super::schedule::{Happening, Note};
 use super::shell::Standing;
 use super::stats::Mark;
-use super::trace::What;
+use super::words::What;
 use super::world::{Phase, World};
 
 /// How long clients wait once all is well; far beyond the longest pause of an allocator.
@@ -143,7 +144,7 @@ impl World {
         self.outstanding += 1;
         self.busy[request.client] += 1;
         let may_leave = !request.must_succeed && !matches!(request.wish, Wish::Batch(_));
-        if may_leave && self.draw.chance(self.config.mix.leave) {
+        if may_leave && self.strikes(self.config.mix.leave, request.sequence, Fault::Leave) {
             let after = self.draw.magnitude(1, request.deadline - self.now);
             self.schedule.plan(self.now + after, Happening::Leave { request: id });
         }

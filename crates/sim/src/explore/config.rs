@@ -6,6 +6,7 @@
 use ticketd_core::definition::{BlockLen, Definition};
 use ticketd_core::limits::MARK_MAX;
 
+use super::fault::Scope;
 use super::random::Draw;
 
 /// One sequence at the beginning of the world.
@@ -92,6 +93,12 @@ impl Config {
             store_timeout_us: draw.magnitude(20_000, 500_000),
             group_commit: draw.chance(500),
         }
+    }
+
+    /// Leaves no more than `scope` wants.
+    pub(super) fn narrow(&mut self, scope: &Scope) {
+        self.clients = Scope::most(scope.clients, 1, self.clients as usize) as u64;
+        self.sequences.truncate(Scope::most(scope.sequences, 1, self.sequences.len()));
     }
 }
 

@@ -3,11 +3,12 @@
 use ticketd_core::allocator::AttemptId;
 use ticketd_core::failure::FailureKind;
 
+use super::fault::Fault;
 use super::schedule::Happening;
 use super::shell::{Pending, Standing};
 use super::stats::Mark;
 use super::store::{Effect, Message, Op, Reply};
-use super::trace::What;
+use super::words::{NO_SEQUENCE, What};
 use super::world::{Phase, World};
 
 /// The longest way of an answer from the store to the owner.
@@ -49,7 +50,7 @@ impl World {
             if asked.len == 1 {
                 self.stats.mark(Mark::BlockOfOne);
             }
-            if asked.len > 1 && self.draw.chance(self.faults.short) {
+            if asked.len > 1 && self.strikes(self.faults.short, sequence, Fault::Short) {
                 self.stats.mark(Mark::ShortBlock);
                 longest = self.draw.between(1, asked.len - 1);
             }
@@ -68,7 +69,7 @@ impl World {
         }
         let (fast, slow) = self.config.store_us;
         let mut takes = self.draw.between(fast, slow);
-        if self.draw.chance(self.faults.slow) {
+        if self.strikes(self.faults.slow, NO_SEQUENCE, Fault::Slow) {
             self.stats.mark(Mark::SlowStore);
             takes = takes.saturating_mul(self.draw.magnitude(5, 1_000)).min(2_000_000);
         }
@@ -87,13 +88,13 @@ impl World {
             return;
         }
         let runs = self.server.standing != Standing::Down;
-        if runs && self.draw.chance(self.faults.sync_error) {
+        if runs && self.strikes(self.faults.sync_error, NO_SEQUENCE, Fault::SyncError) {
             self.stats.mark(Mark::SyncError);
             self.crash(What::SyncError);
             return;
         }
         let batch_len = self.store.batch().len() as u64;
-        self.line(super::trace::NO_SEQUENCE, What::Commit, [batch, batch_len, 0]);
+        self.line(NO_SEQUENCE, What::Commit, [batch, batch_len, 0]);
         let messages = self.store.take_batch();
         if self.real.is_some() {
             self.commit_for_real(&messages);
@@ -142,21 +143,21 @@ impl World {
         if message.attempt.is_none() {
             return Fate::Fine;
         }
-        let faults = self.faults;
+        let (faults, sequence) = (self.faults, message.sequence);
         let writes = !matches!(message.op, Op::Open);
         let (mark, fate) = if writes && self.store.full {
             (Mark::StoreFull, Fate::NotApplied(FailureKind::Unavailable))
-        } else if self.draw.chance(faults.unavailable) {
+        } else if self.strikes(faults.unavailable, sequence, Fault::Unavailable) {
             (Mark::Unavailable, Fate::NotApplied(FailureKind::Unavailable))
-        } else if writes && self.draw.chance(faults.conflict) {
+        } else if writes && self.strikes(faults.conflict, sequence, Fault::Conflict) {
             (Mark::Conflict, Fate::NotApplied(FailureKind::Conflict))
-        } else if self.draw.chance(faults.indeterminate) {
+        } else if self.strikes(faults.indeterminate, sequence, Fault::Indeterminate) {
             if self.draw.chance(500) {
                 (Mark::IndeterminateApplied, Fate::AppliedUnknown)
             } else {
                 (Mark::IndeterminateNotApplied, Fate::NotApplied(FailureKind::Indeterminate))
             }
-        } else if self.draw.chance(faults.reply_lost) {
+        } else if self.strikes(faults.reply_lost, sequence, Fault::ReplyLost) {
             (Mark::ReplyLost, Fate::ReplyLost)
         } else {
             return Fate::Fine;
@@ -239,10 +240,12 @@ impl World {
         } else {
             Op::ForeignReserve(self.draw.magnitude(1, 500))
         };
-        self.line(sequence, What::Foreign, [0; 3]);
-        let message = self.message(sequence, None, op);
-        self.store.push(message);
-        self.start_commit();
+        if self.admits(sequence, Fault::Foreign) {
+            self.line(sequence, What::Foreign, [0; 3]);
+            let message = self.message(sequence, None, op);
+            self.store.push(message);
+            self.start_commit();
+        }
         self.plan_foreign();
     }
 
@@ -259,9 +262,12 @@ impl World {
         if self.phase != Phase::Faults {
             return;
         }
+        if full && !self.admits(NO_SEQUENCE, Fault::Full) {
+            return self.plan_full();
+        }
         self.store.full = full;
         let what = if full { What::Full } else { What::Room };
-        self.line(super::trace::NO_SEQUENCE, what, [0; 3]);
+        self.line(NO_SEQUENCE, what, [0; 3]);
         if full {
             let lasts = self.draw.magnitude(500, 200_000);
             self.schedule.plan(self.now + lasts, Happening::Full(false));

@@ -171,8 +171,9 @@ impl Run {
         Ran {
             hash: trace.hash(),
             stats: world.stats.clone(),
+            struck: world.gate.take_struck(),
             story: trace.story(),
-            text: trace.into_text(),
+            steps: trace.into_steps(),
         }
     }
 }

@@ -17,7 +17,7 @@ use super::clients::{Answer, RequestId, State, Wish};
 use super::schedule::{Happening, Note};
 use super::stats::Mark;
 use super::store::{Op, Reply};
-use super::trace::What;
+use super::words::What;
 use super::world::World;
 
 /// Whether there is a server.

@@ -1,149 +1,69 @@
 //! What happened, line by line.
 //!
-//! Each world has its own words ([`Words`]). A line is a few numbers until somebody wants to read it. Every line goes into a hash, so that two
-//! runs can be compared without their texts; the last ones are kept for the story of a failure.
+//! Each world has its own words ([`Words`]). A line is a few numbers until somebody wants to read
+//! it; then it is a [`Step`], of which texts and pictures are made. Every line goes into a hash, so
+//! that two runs can be compared without their texts; the last ones are kept for the story of a
+//! failure.
 
 use std::collections::VecDeque;
-use std::fmt;
+use std::fmt::Write as _;
+
+use super::fault::Fault;
+use super::step::{Lane, Sign, Step, Struck, span};
 
 /// How many lines a story has.
 const STORY_LEN: usize = 40;
 
-/// The sequence of lines that are about none.
-pub(super) const NO_SEQUENCE: usize = u8::MAX as usize;
+/// The failures of a store by their numbers.
+const FAILURES: [&str; 8] = [
+    "unavailable",
+    "indeterminate",
+    "conflict",
+    "fenced",
+    "exhausted",
+    "not found",
+    "invalid",
+    "corrupt",
+];
 
-/// What lines of a world can be about.
+/// The number of a place that is the engine, in `{a:place}`.
+pub(super) const ENGINE_NUMBER: u64 = u64::MAX;
+
+/// What lines of a world can be about: its words, and where and how a picture shows them.
 pub(super) trait Words: Copy {
     /// Tells one from the other.
     fn number(self) -> u64;
 
-    /// The line in words, with `{a}`, `{b}` and `{c}` for its numbers.
+    /// The line in words, with `{a}`, `{b}` and `{c}` for its numbers, or for what they mean:
+    ///
+    /// | form | is |
+    /// | --- | --- |
+    /// | `{a:span}`, `{a:at}` | a time, and a moment, in microseconds |
+    /// | `{a:id}` | the beginning of a server's ID |
+    /// | `{a:place}` | a server by its slot, or the engine |
+    /// | `{a:failure}`, `{a:outcome}` | a kind of failure; 0 for none, or the one before |
+    /// | `{a:fault}` | a kind of fault |
+    /// | `{a:word}` | a word of the world's own: see [`Words::word`] |
     fn text(self) -> &'static str;
 
-    /// Writes where it happened.
-    fn write_place(place: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result;
-}
-
-/// What a line of the world of one server is about; see [`Words::text`] for the meaning of its
-/// numbers.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum What {
-    AskTake,
-    AskBatch,
-    AskRaise,
-    Arrive,
-    Unreachable,
-    HotTake,
-    Wanted,
-    LowWater,
-    Undelivered,
-    Issue,
-    Acknowledge,
-    Refuse,
-    Leave,
-    AnswerIds,
-    AnswerDone,
-    AnswerRefusal,
-    AnswerLost,
-    AskOpen,
-    AskReserve,
-    AskRaised,
-    AskHandBack,
-    Commit,
-    CommitReserve,
-    CommitRaise,
-    CommitHandBack,
-    CommitForeign,
-    NotApplied,
-    Opened,
-    Reserved,
-    Raised,
-    HandedBack,
-    Failed,
-    Timeout,
-    ReplyTooLate,
-    Wake,
-    Boot,
-    Crash,
-    SyncError,
-    Stop,
-    Ended,
-    Down,
-    Full,
-    Room,
-    Foreign,
-    Phase,
-    Group,
-    Started,
-    NotStarted,
-    Died,
-    DiedInCommit,
-    TakenBack,
-}
-
-impl Words for What {
-    fn number(self) -> u64 {
-        self as u64
+    /// The lane that shows it.
+    fn lane(self, _place: usize, _numbers: [u64; 3]) -> Lane {
+        Lane::WORLD
     }
 
-    fn write_place(place: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if place == NO_SEQUENCE { write!(f, "--  ") } else { write!(f, "s{place}  ") }
+    /// The sequence that it is about.
+    fn sequence(_place: usize) -> Option<usize> {
+        None
     }
 
-    fn text(self) -> &'static str {
-        match self {
-            Self::AskTake => "request {a} asks for {b} IDs, to be answered by {c}",
-            Self::AskBatch => "request {a} asks {b} times for one ID, to be answered by {c}",
-            Self::AskRaise => "request {a} asks to raise to {b}, to be answered by {c}",
-            Self::Arrive => "request {a} reaches the server",
-            Self::Unreachable => "request {a} finds no server",
-            Self::HotTake => "request {a} takes [{b}, {c}) from the cursor",
-            Self::Wanted => "owner hears that request {a} wants {b}",
-            Self::LowWater => "owner hears that the low-water mark is reached",
-            Self::Undelivered => "owner hears that [{b}, {c}) went to nobody",
-            Self::Issue => "owner issues [{b}, {c}) to request {a}",
-            Self::Acknowledge => "owner acknowledges raise {a} to {b}",
-            Self::Refuse => "owner refuses request {a}: kind {b}, {c}",
-            Self::Leave => "request {a} is given up by its client",
-            Self::AnswerIds => "request {a} is answered [{b}, {c})",
-            Self::AnswerDone => "request {a} is answered: done",
-            Self::AnswerRefusal => "request {a} is answered: refused",
-            Self::AnswerLost => "request {a} loses its connection",
-            Self::AskOpen => "store is asked for the record (message {a})",
-            Self::AskReserve => "store is asked to reserve {b} from {c} (message {a})",
-            Self::AskRaised => "store is asked to raise to {b} (message {a})",
-            Self::AskHandBack => "store is asked to take back [{b}, {c}) (message {a})",
-            Self::Commit => "store commits batch {a} of {b}",
-            Self::CommitReserve => "durable: [{b}, {c}) reserved (message {a})",
-            Self::CommitRaise => "durable: mark raised from {b} to {c} (message {a})",
-            Self::CommitHandBack => "durable: [{b}, {c}) handed back (message {a})",
-            Self::CommitForeign => "durable: somebody else moved the mark from {b} to {c}",
-            Self::NotApplied => "store does not apply message {a}",
-            Self::Opened => "owner hears of the record: mark {b}, spent {c}",
-            Self::Reserved => "owner hears that [{b}, {c}) is reserved",
-            Self::Raised => "owner hears that the mark is {b}",
-            Self::HandedBack => "owner hears of the hand-back: {b} (1: done)",
-            Self::Failed => "owner hears of a failure of message {a}: kind {b}",
-            Self::Timeout => "shell waits no longer for message {a}",
-            Self::ReplyTooLate => "nobody waits for the answer to message {a}",
-            Self::Wake => "owner is woken",
-            Self::Boot => "server starts, life {a}",
-            Self::Crash => "server crashes, life {a}",
-            Self::SyncError => "fsync fails, the server dies, life {a}",
-            Self::Stop => "server is told to stop, life {a}",
-            Self::Ended => "owner has ended",
-            Self::Down => "server has stopped, life {a}",
-            Self::Full => "store is full",
-            Self::Room => "store has room again",
-            Self::Foreign => "somebody else writes to the store",
-            Self::Phase => "phase {a} begins",
-            Self::Group => "store serves {a} calls; the disk has made {b} changes, {c} failed",
-            Self::Started => "store is open, with {a} commits; the disk has made {b} changes",
-            Self::NotStarted => "store does not start: kind {a}",
-            Self::Died => "disk has made {b} changes and loses its power: {a} (1: yes)",
-            Self::DiedInCommit => "server dies within a commit, life {a}",
-            Self::TakenBack => "store file is taken back (1: lost): {a}",
-        }
+    /// How a picture shows it, if it happens at `at`.
+    fn sign(self, _at: u64, _numbers: [u64; 3]) -> Sign {
+        Sign::Plain
+    }
+
+    /// What a number means to it, in a word.
+    fn word(self, _number: u64) -> &'static str {
+        "?"
     }
 }
 
@@ -156,19 +76,57 @@ pub(super) struct Line<W> {
     numbers: [u64; 3],
 }
 
-impl<W: Words> fmt::Display for Line<W> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:>10} us  ", self.at)?;
-        W::write_place(self.place, f)?;
+impl<W: Words> Line<W> {
+    fn step(&self) -> Step {
+        Step {
+            at_us: self.at,
+            lane: self.what.lane(self.place, self.numbers),
+            sequence: W::sequence(self.place),
+            text: self.words(),
+            sign: self.what.sign(self.at, self.numbers),
+        }
+    }
+
+    fn words(&self) -> String {
+        let mut words = String::new();
         let mut rest = self.what.text();
         while let Some((before, after)) = rest.split_once('{') {
-            let (letter, after) = after.split_once('}').expect("every brace is closed");
-            let index = usize::from(letter.as_bytes()[0] - b'a');
-            write!(f, "{before}{}", self.numbers[index])?;
+            let (slot, after) = after.split_once('}').expect("every brace is closed");
+            let number = self.numbers[usize::from(slot.as_bytes()[0] - b'a')];
+            words.push_str(before);
+            self.write(&mut words, number, slot.split_once(':').map_or("", |(_, form)| form));
             rest = after;
         }
-        f.write_str(rest)
+        words + rest
     }
+
+    fn write(&self, words: &mut String, number: u64, form: &str) {
+        let fault = |number: u64| Fault::ALL.get(number as usize).map_or("?", |f| f.as_str());
+        let failure = |number: u64| *FAILURES.get(number as usize).unwrap_or(&"?");
+        let written = match form {
+            "span" => {
+                words.push_str(&span(number));
+                Ok(())
+            }
+            "at" => write!(words, "{}.{:06} s", number / 1_000_000, number % 1_000_000),
+            "id" => write!(words, "{number:04x}"),
+            "place" if number == ENGINE_NUMBER => write!(words, "the engine"),
+            "place" => write!(words, "server {}", number + 1),
+            "failure" => write!(words, "{}", failure(number)),
+            "outcome" if number == 0 => write!(words, "done"),
+            "outcome" => write!(words, "{}", failure(number - 1)),
+            "fault" => write!(words, "{}", fault(number)),
+            "word" => write!(words, "{}", self.what.word(number)),
+            _ => write!(words, "{number}"),
+        };
+        written.expect("a string takes any text");
+    }
+}
+
+/// The sign of a fault whose number and kind are these.
+pub(super) fn fault_sign(number: u64, kind: u64) -> Sign {
+    let fault = Fault::ALL.get(kind as usize);
+    fault.map_or(Sign::Plain, |fault| Sign::Fault(Struck { number, fault: *fault }))
 }
 
 /// The lines of one world.
@@ -176,16 +134,13 @@ impl<W: Words> fmt::Display for Line<W> {
 pub(super) struct Trace<W> {
     hash: u64,
     last: VecDeque<Line<W>>,
-    text: Option<String>,
+    all: Option<Vec<Line<W>>>,
 }
 
 impl<W: Words> Trace<W> {
-    pub(super) fn new(keep_text: bool) -> Self {
-        Self {
-            hash: 0,
-            last: VecDeque::with_capacity(STORY_LEN),
-            text: keep_text.then(String::new),
-        }
+    /// A trace that keeps all lines, or the last ones only.
+    pub(super) fn new(keep_all: bool) -> Self {
+        Self { hash: 0, last: VecDeque::with_capacity(STORY_LEN), all: keep_all.then(Vec::new) }
     }
 
     pub(super) fn line(&mut self, at: u64, place: usize, what: W, numbers: [u64; 3]) {
@@ -194,8 +149,8 @@ impl<W: Words> Trace<W> {
             // The step of FxHash: one rotation and one multiplication.
             self.hash = (self.hash.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
         }
-        if let Some(text) = &mut self.text {
-            text.push_str(&format!("{line}\n"));
+        if let Some(all) = &mut self.all {
+            all.push(line);
         }
         if self.last.len() == STORY_LEN {
             self.last.pop_front();
@@ -212,12 +167,13 @@ impl<W: Words> Trace<W> {
         std::mem::replace(self, Self::new(false))
     }
 
-    /// The last lines, as text.
-    pub(super) fn story(&self) -> Vec<String> {
-        self.last.iter().map(ToString::to_string).collect()
+    /// The last lines.
+    pub(super) fn story(&self) -> Vec<Step> {
+        self.last.iter().map(Line::step).collect()
     }
 
-    pub(super) fn into_text(self) -> Option<String> {
-        self.text
+    /// All lines, if they were kept.
+    pub(super) fn into_steps(self) -> Option<Vec<Step>> {
+        self.all.map(|all| all.iter().map(Line::step).collect())
     }
 }

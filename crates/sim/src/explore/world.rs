@@ -12,12 +12,14 @@ use super::check::{Checks, Found};
 use super::clients::{Request, RequestId, State};
 use super::config::{Config, Faults};
 use super::embedded::{self, DiskFaults, RealStore};
+use super::fault::{Fault, Gate};
 use super::random::Draw;
 use super::schedule::{Happening, Schedule};
 use super::shell::{Seat, Server, Standing};
 use super::stats::{Mark, Stats};
 use super::store::Store;
-use super::trace::{NO_SEQUENCE, Trace, What};
+use super::trace::Trace;
+use super::words::{NO_SEQUENCE, What};
 use super::{Bug, Options};
 
 /// Within this virtual time each phase without faults must end: the longest deadline of clients,
@@ -48,6 +50,7 @@ pub(super) enum Phase {
 pub(super) struct World {
     pub(super) config: Config,
     pub(super) faults: Faults,
+    pub(super) gate: Gate,
     pub(super) now: u64,
     pub(super) draw: Draw,
     pub(super) schedule: Schedule<Happening>,
@@ -88,6 +91,7 @@ impl World {
         let mut draw = Draw::new(seed);
         let mut config = Config::draw(&mut draw);
         embedded::shrink(&mut config, &mut draw);
+        config.narrow(&options.scope);
         let faults = DiskFaults::draw(&mut draw);
         let names = embedded::names(&config.sequences);
         let real = RealStore::new(names, faults, draw.below(u64::MAX), Bug::of(options));
@@ -95,7 +99,13 @@ impl World {
         Self::with(draw, config, Some(Box::new(real)), &fewer)
     }
 
-    fn with(draw: Draw, config: Config, real: Option<Box<RealStore>>, options: &Options) -> Self {
+    fn with(
+        draw: Draw,
+        mut config: Config,
+        real: Option<Box<RealStore>>,
+        options: &Options,
+    ) -> Self {
+        config.narrow(&options.scope);
         let record = |s: &super::config::Sequence| Record {
             mark: s.mark,
             spent: s.mark,
@@ -110,6 +120,7 @@ impl World {
             now: 0,
             faults: config.faults,
             checks,
+            gate: Gate::new(&options.scope),
             schedule: Schedule::new(),
             trace: Trace::new(options.trace),
             stats: Stats::default(),
@@ -158,6 +169,20 @@ impl World {
 
     pub(super) fn line(&mut self, sequence: usize, what: What, numbers: [u64; 3]) {
         self.trace.line(self.now, sequence, what, numbers);
+    }
+
+    /// A fault is drawn. Returns whether it comes to pass.
+    pub(super) fn admits(&mut self, sequence: usize, fault: Fault) -> bool {
+        let number = self.gate.admit(fault);
+        if let Some(number) = number {
+            self.line(sequence, What::Fault, [number, fault as u64, 0]);
+        }
+        number.is_some()
+    }
+
+    /// Whether a fault that comes so often per mille comes to pass now.
+    pub(super) fn strikes(&mut self, per_mille: u64, sequence: usize, fault: Fault) -> bool {
+        self.draw.chance(per_mille) && self.admits(sequence, fault)
     }
 
     fn begin(&mut self) {
@@ -231,10 +256,14 @@ impl World {
         self.stop_in = self.stop_in.saturating_sub(1);
         if self.crash_in == 0 && self.faults.crash_every > 0 {
             self.crash_in = self.distance(self.faults.crash_every);
-            self.crash(What::Crash);
+            if self.admits(NO_SEQUENCE, Fault::Crash) {
+                self.crash(What::Crash);
+            }
         } else if self.stop_in == 0 && self.faults.stop_every > 0 {
             self.stop_in = self.distance(self.faults.stop_every);
-            self.stop();
+            if self.server.standing == Standing::Up && self.admits(NO_SEQUENCE, Fault::Stop) {
+                self.stop();
+            }
         }
     }
 

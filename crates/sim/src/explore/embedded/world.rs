@@ -9,10 +9,11 @@ use super::image::{Answer, Asked, Call};
 use super::running::Running;
 use super::{Copy, DiskFaults, RealStore, check_start, config, is_mere_no_room};
 use crate::explore::check::Found;
+use crate::explore::fault::Fault;
 use crate::explore::schedule::Happening;
 use crate::explore::stats::Mark;
 use crate::explore::store::{Message, Op, Reply};
-use crate::explore::trace::{NO_SEQUENCE, What};
+use crate::explore::words::{NO_SEQUENCE, What};
 use crate::explore::world::{Phase, World};
 
 /// The longest pause until somebody starts a server again whose store has stopped, or did not
@@ -93,10 +94,10 @@ impl World {
 
     fn trouble_at_start(&mut self, real: &RealStore) {
         let faults = real.faults;
-        if self.draw.chance(faults.die_in_start) {
+        if self.strikes(faults.die_in_start, NO_SEQUENCE, Fault::DiesInStart) {
             config::die(&real.disk, &mut self.draw, true);
         }
-        if self.draw.chance(faults.error_in_start) {
+        if self.strikes(faults.error_in_start, NO_SEQUENCE, Fault::DiskError) {
             config::one_error(&real.disk, &mut self.draw, true);
         }
     }
@@ -120,7 +121,8 @@ impl World {
         real.disk.switch_off();
         real.running = None;
         real.restart_planned = false;
-        real.power = self.draw.chance(real.faults.power).then(|| self.draw.below(u64::MAX));
+        let fails = self.strikes(real.faults.power, NO_SEQUENCE, Fault::Power);
+        real.power = fails.then(|| self.draw.below(u64::MAX));
         let (mark, lost) =
             if real.power.is_some() { (Mark::PowerLost, 1) } else { (Mark::PowerKept, 0) };
         self.stats.mark(mark);
@@ -157,7 +159,7 @@ impl World {
     fn take_back(&mut self, real: &mut RealStore) {
         let is_older = |copy: &Copy| copy.commits < real.witnessed;
         let Some(copy) = real.copy.take_if(|copy| is_older(copy)) else { return };
-        if !self.draw.chance(real.faults.taken_back) {
+        if !self.strikes(real.faults.taken_back, NO_SEQUENCE, Fault::TakenBack) {
             real.copy = Some(copy);
             return;
         }
@@ -200,7 +202,7 @@ impl World {
             real.disk.switch_off();
             drop(running);
         } else {
-            if self.draw.chance(real.faults.die_in_close) {
+            if self.strikes(real.faults.die_in_close, NO_SEQUENCE, Fault::DiesInClose) {
                 real.disk.switch_off_after(self.draw.below(8) as usize);
             }
             running.close();
@@ -281,13 +283,13 @@ impl World {
 
     fn trouble_in_group(&mut self, real: &RealStore) {
         let faults = real.faults;
-        if self.draw.chance(faults.die_in_group) {
+        if self.strikes(faults.die_in_group, NO_SEQUENCE, Fault::DiesInCommit) {
             config::die(&real.disk, &mut self.draw, false);
         }
         if self.store.full {
             self.stats.mark(Mark::StoreFull);
             config::no_room(&real.disk, &mut self.draw);
-        } else if self.draw.chance(faults.error_in_group) {
+        } else if self.strikes(faults.error_in_group, NO_SEQUENCE, Fault::DiskError) {
             config::one_error(&real.disk, &mut self.draw, false);
         }
     }

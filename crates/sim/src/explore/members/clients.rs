@@ -8,6 +8,7 @@ use super::step::Lock;
 use super::words::What;
 use super::world::{Phase, World};
 use crate::explore::check::Known;
+use crate::explore::fault::Fault;
 use crate::explore::stats::Mark;
 
 /// How long clients wait once all is well; far beyond the longest pause of an allocator.
@@ -126,7 +127,7 @@ impl World {
         self.line(at, what, [id as u64, number, self.now + patience]);
         let way = self.draw.between(1, self.config.net_us);
         self.schedule.plan(self.now + way, Happening::Arrive(id));
-        if !must && self.draw.chance(self.faults.leave) {
+        if !must && self.strikes(self.faults.leave, at, Fault::Leave) {
             let after = self.draw.magnitude(1, patience);
             self.schedule.plan(self.now + after, Happening::Leave(id));
         }
@@ -182,7 +183,7 @@ impl World {
             return;
         }
         let (at, number) = (self.requests[id].at, id as u64);
-        if self.draw.chance(self.faults.answer_lost) {
+        if self.strikes(self.faults.answer_lost, at, Fault::AnswerLost) {
             self.stats.mark(Mark::AnswerLost);
             self.line(at, What::AnswerLost, [number, 0, 0]);
             self.lose(id);

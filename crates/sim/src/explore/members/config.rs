@@ -4,6 +4,7 @@
 use ticketd_core::definition::BlockLen;
 use ticketd_core::limits::MARK_MAX;
 
+use crate::explore::fault::Scope;
 use crate::explore::random::Draw;
 
 /// The longest that a message is on its way, or set aside, beyond what is usual.
@@ -110,6 +111,13 @@ impl Config {
             group_commit: draw.chance(500),
             faults: faults(draw),
         }
+    }
+
+    /// Leaves no more than `scope` wants.
+    pub(super) fn narrow(&mut self, scope: &Scope) {
+        self.servers = Scope::most(scope.servers, 2, self.servers);
+        self.members = self.members.min(self.servers as u32);
+        self.clients = Scope::most(scope.clients, 1, self.clients);
     }
 }
 

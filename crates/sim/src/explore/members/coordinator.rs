@@ -11,6 +11,7 @@ use super::schedule::Happening;
 use super::step::Lock;
 use super::words::{What, of_operator};
 use super::world::{Phase, World};
+use crate::explore::fault::Fault;
 use crate::explore::stats::Mark;
 
 /// How often, when all is well, whatever was begun is tried to be finished or given up.
@@ -190,7 +191,7 @@ impl World {
         if let Some(way) = self.way(operator, at) {
             self.schedule.plan(self.now + way, Happening::CallArrive(call));
         }
-        if self.draw.chance(self.faults.twice) {
+        if self.strikes(self.faults.twice, of_operator(operator), Fault::MessageTwice) {
             self.stats.mark(Mark::CallTwice);
             let way = self.draw.magnitude(1, DELAY_MAX_US);
             self.schedule.plan(self.now + way, Happening::CallArrive(call));
@@ -203,11 +204,11 @@ impl World {
             self.stats.mark(Mark::CallCutOff);
             return None;
         }
-        if self.draw.chance(self.faults.lost) {
+        if self.strikes(self.faults.lost, of_operator(operator), Fault::MessageLost) {
             self.stats.mark(Mark::CallMissing);
             return None;
         }
-        if self.draw.chance(self.faults.delayed) {
+        if self.strikes(self.faults.delayed, of_operator(operator), Fault::MessageSlow) {
             self.stats.mark(Mark::CallDelayed);
             return Some(self.draw.magnitude(1, DELAY_MAX_US));
         }
@@ -270,7 +271,8 @@ impl World {
                 return;
             }
         }
-        if self.draw.chance(self.faults.stands_still) {
+        let place = of_operator(operator);
+        if self.strikes(self.faults.stands_still, place, Fault::OperatorStill) {
             self.stats.mark(Mark::CoordinatorStill);
             let after = self.draw.magnitude(100, DELAY_MAX_US);
             self.schedule.plan(self.now + after, Happening::GoOn(operator, number));
@@ -340,7 +342,9 @@ impl World {
 
     /// A coordinator is killed.
     pub(super) fn kill(&mut self, operator: usize) {
-        if self.operators[operator].run.take().is_some() {
+        let place = of_operator(operator);
+        if self.operators[operator].run.is_some() && self.admits(place, Fault::OperatorKilled) {
+            self.operators[operator].run = None;
             self.stats.mark(Mark::CoordinatorKilled);
             self.line(of_operator(operator), What::Killed, [0; 3]);
             self.plan_run(operator, 20_000);

@@ -9,6 +9,7 @@ use super::schedule::Happening;
 use super::store::{Message, Op, Reply};
 use super::words::What;
 use super::world::World;
+use crate::explore::fault::Fault;
 use crate::explore::stats::Mark;
 use crate::explore::store::Effect;
 
@@ -32,7 +33,7 @@ enum Fate {
 impl World {
     /// Puts an allocator's question on its way.
     pub(super) fn ask_store(&mut self, at: usize, attempt: AttemptId, op: Op) {
-        let message = self.message(Some(attempt), op);
+        let message = self.message(at, Some(attempt), op);
         let is_hand_back = matches!(op, Op::HandBack(_));
         if let Some(owner) = &mut self.members[at].owner {
             owner.pending = Some(Pending { message: message.id, attempt, is_hand_back });
@@ -51,7 +52,7 @@ impl World {
 
     /// Puts a step on its way. The shell waits for it as long as it takes.
     pub(super) fn ask_to_resize(&mut self, at: usize, op: Op) -> u64 {
-        let message = self.message(None, op);
+        let message = self.message(at, None, op);
         self.line(at, What::AskStep, [message.id, 0, 0]);
         self.push(at, message);
         message.id
@@ -62,12 +63,12 @@ impl World {
         self.start_commit(at);
     }
 
-    fn message(&mut self, attempt: Option<AttemptId>, op: Op) -> Message {
+    fn message(&mut self, at: usize, attempt: Option<AttemptId>, op: Op) -> Message {
         self.messages += 1;
         let mut longest = u64::MAX;
         if let Op::Reserve(asked) = op
             && asked.len > 1
-            && self.draw.chance(self.faults.short)
+            && self.strikes(self.faults.short, at, Fault::Short)
         {
             self.stats.mark(Mark::ShortBlock);
             longest = self.draw.between(1, asked.len - 1);
@@ -86,7 +87,7 @@ impl World {
         }
         let (fast, slow) = self.config.store_us;
         let mut takes = self.draw.between(fast, slow);
-        if self.draw.chance(self.faults.slow) {
+        if self.strikes(self.faults.slow, at, Fault::Slow) {
             self.stats.mark(Mark::SlowStore);
             takes = takes.saturating_mul(self.draw.magnitude(5, 200)).min(SLOW_MAX_US);
         }
@@ -100,7 +101,7 @@ impl World {
             return;
         }
         let runs = self.members[at].standing != Standing::Down;
-        if runs && self.draw.chance(self.faults.sync_error) {
+        if runs && self.strikes(self.faults.sync_error, at, Fault::SyncError) {
             self.stats.mark(Mark::SyncError);
             self.crash(at, What::SyncError);
             return;
@@ -144,19 +145,19 @@ impl World {
         let writes = !matches!(message.op, Op::Open);
         let (mark, fate) = if writes && self.members[at].store.full {
             (Mark::StoreFull, Fate::NotApplied(FailureKind::Unavailable))
-        } else if self.draw.chance(faults.unavailable) {
+        } else if self.strikes(faults.unavailable, at, Fault::Unavailable) {
             (Mark::Unavailable, Fate::NotApplied(FailureKind::Unavailable))
-        } else if writes && !is_step && self.draw.chance(faults.conflict) {
+        } else if writes && !is_step && self.strikes(faults.conflict, at, Fault::Conflict) {
             (Mark::Conflict, Fate::NotApplied(FailureKind::Conflict))
-        } else if self.draw.chance(faults.indeterminate) {
+        } else if self.strikes(faults.indeterminate, at, Fault::Indeterminate) {
             if self.draw.chance(500) {
                 (Mark::IndeterminateApplied, Fate::AppliedUnknown)
             } else {
                 (Mark::IndeterminateNotApplied, Fate::NotApplied(FailureKind::Indeterminate))
             }
-        } else if !is_step && self.draw.chance(faults.reply_lost) {
+        } else if !is_step && self.strikes(faults.reply_lost, at, Fault::ReplyLost) {
             (Mark::ReplyLost, Fate::ReplyLost)
-        } else if writes && !is_step && self.draw.chance(faults.late) {
+        } else if writes && !is_step && self.strikes(faults.late, at, Fault::Late) {
             (Mark::SetAside, Fate::Aside)
         } else {
             return Fate::Fine;

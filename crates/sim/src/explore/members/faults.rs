@@ -4,11 +4,12 @@ use super::member::Standing;
 use super::schedule::Happening;
 use super::words::{What, of_operator};
 use super::world::{Phase, World};
+use crate::explore::fault::Fault;
 use crate::explore::stats::Mark;
 
-/// Something that goes wrong now and then.
+/// A fault that comes now and then by itself, not with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum Coming {
     Crash,
     Stop,
     Pause,
@@ -18,22 +19,22 @@ pub(super) enum Fault {
 }
 
 /// All of them.
-const FAULTS: [Fault; 6] =
-    [Fault::Crash, Fault::Stop, Fault::Pause, Fault::Cut, Fault::Full, Fault::Kill];
+const COMING: [Coming; 6] =
+    [Coming::Crash, Coming::Stop, Coming::Pause, Coming::Cut, Coming::Full, Coming::Kill];
 
 impl World {
     pub(super) fn plan_faults(&mut self) {
-        FAULTS.into_iter().for_each(|fault| self.plan_fault(fault));
+        COMING.into_iter().for_each(|fault| self.plan_fault(fault));
     }
 
-    fn plan_fault(&mut self, fault: Fault) {
+    fn plan_fault(&mut self, fault: Coming) {
         let every = match fault {
-            Fault::Crash => self.faults.crash_every,
-            Fault::Stop => self.faults.stop_every,
-            Fault::Pause => self.faults.pause_every,
-            Fault::Cut => self.faults.cut_every,
-            Fault::Full => self.faults.full_every,
-            Fault::Kill => self.faults.kill_every,
+            Coming::Crash => self.faults.crash_every,
+            Coming::Stop => self.faults.stop_every,
+            Coming::Pause => self.faults.pause_every,
+            Coming::Cut => self.faults.cut_every,
+            Coming::Full => self.faults.full_every,
+            Coming::Kill => self.faults.kill_every,
         };
         if every > 0 {
             let at = self.now + self.draw.between(1, 2 * every);
@@ -41,39 +42,53 @@ impl World {
         }
     }
 
-    pub(super) fn strike(&mut self, fault: Fault) {
+    pub(super) fn strike(&mut self, fault: Coming) {
         if self.phase != Phase::Faults {
             return;
         }
         let at = self.draw.below(self.members.len() as u64) as usize;
         let operator = self.draw.below(self.operators.len() as u64) as usize;
         match fault {
-            Fault::Crash if self.members[at].standing != Standing::Down => {
-                self.crash(at, What::Crash);
+            Coming::Crash => {
+                if self.members[at].standing != Standing::Down && self.admits(at, Fault::Crash) {
+                    self.crash(at, What::Crash);
+                }
             }
-            Fault::Crash => {}
-            Fault::Stop => self.stop(at),
-            Fault::Pause => self.pause(at),
-            Fault::Cut => {
-                self.stats.mark(Mark::LinkCut);
-                let lasts = self.draw.magnitude(1_000, 200_000);
-                self.cuts[operator][at] = self.now + lasts;
-                self.line(of_operator(operator), What::Cut, [at as u64, lasts, 0]);
+            Coming::Stop => {
+                if self.members[at].standing == Standing::Up && self.admits(at, Fault::Stop) {
+                    self.stop(at);
+                }
             }
-            Fault::Full => {
-                self.members[at].store.full = true;
-                let lasts = self.draw.magnitude(500, 100_000);
-                self.line(at, What::Full, [lasts, 0, 0]);
-                self.schedule.plan(self.now + lasts, Happening::Room(at));
-            }
-            Fault::Kill => self.kill(operator),
+            Coming::Pause => self.pause(at),
+            Coming::Cut => self.cut(operator, at),
+            Coming::Full => self.fill(at),
+            Coming::Kill => self.kill(operator),
         }
         self.plan_fault(fault);
     }
 
+    fn cut(&mut self, operator: usize, at: usize) {
+        let lasts = self.draw.magnitude(1_000, 200_000);
+        if self.admits(of_operator(operator), Fault::LinkCut) {
+            self.stats.mark(Mark::LinkCut);
+            self.cuts[operator][at] = self.now + lasts;
+            self.line(of_operator(operator), What::Cut, [at as u64, lasts, 0]);
+        }
+    }
+
+    fn fill(&mut self, at: usize) {
+        let lasts = self.draw.magnitude(500, 100_000);
+        if self.admits(at, Fault::Full) {
+            self.members[at].store.full = true;
+            self.line(at, What::Full, [lasts, 0, 0]);
+            self.schedule.plan(self.now + lasts, Happening::Room(at));
+        }
+    }
+
     fn pause(&mut self, at: usize) {
         let member = &self.members[at];
-        if member.standing == Standing::Down || member.paused_until > self.now {
+        let is_over = member.standing == Standing::Down || member.paused_until > self.now;
+        if is_over || !self.admits(at, Fault::Pause) {
             return;
         }
         self.stats.mark(Mark::Paused);

@@ -4,7 +4,7 @@ use ticketd_core::block::Block;
 
 use super::clients::Answer;
 use super::coordinator::Told;
-use super::faults::Fault;
+use super::faults::Coming;
 use super::store::Reply;
 
 /// A message to the owner of a member's sequence.
@@ -60,5 +60,5 @@ pub(super) enum Happening {
     /// A coordinator stops waiting for an answer.
     CallTimeout(usize),
     /// Something goes wrong.
-    Strike(Fault),
+    Strike(Coming),
 }

@@ -1,8 +1,8 @@
 //! The words of the trace.
 
-use std::fmt;
-
-use crate::explore::trace::Words;
+use crate::explore::fault::Fault;
+use crate::explore::step::{Bar, Lane, Sign, Tick, is_of_clients};
+use crate::explore::trace::{Words, fault_sign};
 
 /// The place of lines that are about nobody.
 pub(super) const NOWHERE: usize = 0xff;
@@ -74,6 +74,7 @@ pub(super) enum What {
     Pause,
     Full,
     Cut,
+    Fault,
     Phase,
 }
 
@@ -82,18 +83,86 @@ impl Words for What {
         self as u64
     }
 
-    fn write_place(place: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match place {
-            NOWHERE => write!(f, "--  "),
-            OPERATORS.. => write!(f, "c{}  ", place - OPERATORS),
-            _ => write!(f, "m{place}  "),
+    fn lane(self, place: usize, [_, kind, _]: [u64; 3]) -> Lane {
+        let here = match place {
+            NOWHERE => Lane::WORLD,
+            OPERATORS.. => Lane { name: "operator", number: (place - OPERATORS) as u64 + 1 },
+            _ => Lane::server(place),
+        };
+        match self {
+            Self::AskTake
+            | Self::AskRaise
+            | Self::Unreachable
+            | Self::Leave
+            | Self::AnswerIds
+            | Self::AnswerDone
+            | Self::AnswerRefusal
+            | Self::AnswerLost => Lane::CLIENTS,
+            Self::Fault => match Fault::ALL.get(kind as usize) {
+                Some(fault) if is_of_clients(*fault) => Lane::CLIENTS,
+                _ => here,
+            },
+            _ => here,
         }
+    }
+
+    fn sign(self, at: u64, [a, b, c]: [u64; 3]) -> Sign {
+        let request = |tick, ids| Sign::Request { tick, request: a, ids };
+        let begins = |bar, label| Sign::Begins { bar, label, until_us: None };
+        let lasts = |bar, label, until| Sign::Begins { bar, label, until_us: Some(until) };
+        match self {
+            Self::AskTake => request(Tick::Asked, (0, b)),
+            Self::AskRaise => request(Tick::Asked, (0, 0)),
+            Self::AnswerIds => request(Tick::Answered, (b, c.saturating_add(1))),
+            Self::AnswerDone => request(Tick::Answered, (0, 0)),
+            Self::AnswerRefusal => request(Tick::Refused, (0, 0)),
+            Self::AnswerLost | Self::Leave | Self::Unreachable => request(Tick::Lost, (0, 0)),
+            Self::Fault => fault_sign(a, b),
+            Self::Opened => begins(Bar::Owner, format!("generation {b}")),
+            Self::OwnerEnded => Sign::Ends(Bar::Owner),
+            Self::Reserved => begins(Bar::Block, format!("{a}–{}", b.saturating_sub(1))),
+            Self::HandedBack => Sign::Ends(Bar::Block),
+            Self::Boot | Self::RunResize | Self::RunAbandon => {
+                let word = if matches!(self, Self::Boot) { "life" } else { "run" };
+                begins(Bar::Life, format!("{word} {a}"))
+            }
+            Self::RunDone | Self::Problem | Self::Killed => Sign::Ends(Bar::Life),
+            Self::Shut => begins(Bar::Still, "takes a step".to_owned()),
+            Self::Unshut => Sign::Ends(Bar::Still),
+            Self::Stop => begins(Bar::Stopping, "stops".to_owned()),
+            Self::Crash | Self::SyncError | Self::Down => Sign::EndsAll,
+            Self::Pause => lasts(Bar::Still, "stands still".to_owned(), at + a),
+            Self::Cut => lasts(Bar::Cut, format!("cut from server {}", a + 1), at + b),
+            Self::Full => lasts(Bar::Away, "full".to_owned(), at + a),
+            Self::CommitStep | Self::Phase => Sign::Moment,
+            _ => Sign::Plain,
+        }
+    }
+
+    fn word(self, number: u64) -> &'static str {
+        let words: &[&str] = match self {
+            Self::Phase => &[
+                "faults",
+                "drain",
+                "settle",
+                "fresh",
+                "resize",
+                "round",
+                "last stop",
+                "last round",
+                "over",
+            ],
+            Self::CallFailed => &["it was refused", "no answer"],
+            Self::CommitStep => &["not taken", "taken"],
+            _ => &["not done", "done"],
+        };
+        words.get(number as usize).unwrap_or(&"?")
     }
 
     fn text(self) -> &'static str {
         match self {
-            Self::AskTake => "request {a} asks for {b} IDs, to be answered by {c}",
-            Self::AskRaise => "request {a} asks to raise to {b}, to be answered by {c}",
+            Self::AskTake => "request {a} asks for {b} IDs, to be answered by {c:at}",
+            Self::AskRaise => "request {a} asks to raise to {b}, to be answered by {c:at}",
             Self::Arrive => "request {a} arrives",
             Self::Unreachable => "request {a} finds no server",
             Self::Leave => "request {a} is given up by its client",
@@ -118,13 +187,13 @@ impl Words for What {
             Self::CommitReserve => "durable: positions [{b}, {c}) reserved (message {a})",
             Self::CommitRaise => "durable: mark raised from {b} to {c} (message {a})",
             Self::CommitHandBack => "durable: positions [{b}, {c}) handed back (message {a})",
-            Self::CommitStep => "durable: step of message {a} (1: taken, {b})",
+            Self::CommitStep => "durable: step of message {a}: {b:word}",
             Self::NotApplied => "store does not apply message {a}",
             Self::Aside => "store sets message {a} aside",
             Self::Opened => "owner hears of the record: mark {a}, generation {b}",
             Self::Reserved => "owner hears that positions [{a}, {b}) are reserved",
-            Self::HandedBack => "owner hears of the hand-back: {a} (1: done)",
-            Self::Failed => "owner hears of a failure of message {a}: kind {b}",
+            Self::HandedBack => "owner hears of the hand-back: {a:word}",
+            Self::Failed => "owner hears of a failure of message {a}: {b:failure}",
             Self::ReplyTooLate => "nobody waits for the answer to message {a}",
             Self::Shut => "step of call {a} begins: nobody is served",
             Self::Unshut => "step of call {a} is over",
@@ -139,16 +208,17 @@ impl Words for What {
             Self::CallRefuse => "call {a}: refuse the plan of attempt {b}",
             Self::CallRelease => "call {a}: release from the plan of attempt {b}",
             Self::StepNotTaken => "call {a} is answered: not taken, reason {b}",
-            Self::CallFailed => "call {a} fails ({b}: 1: no answer)",
+            Self::CallFailed => "call {a} fails: {b:word}",
             Self::Boot => "process starts, life {a}",
             Self::Crash => "process crashes, life {a}",
             Self::SyncError => "fsync fails, the process dies, life {a}",
             Self::Stop => "process is told to stop, life {a}",
             Self::Down => "process has ended, life {a}",
-            Self::Pause => "process stands still for {a} us",
-            Self::Full => "disk is full for {a} us",
-            Self::Cut => "link to m{a} is cut for {b} us",
-            Self::Phase => "phase {a} begins",
+            Self::Pause => "process stands still for {a:span}",
+            Self::Full => "disk is full for {a:span}",
+            Self::Cut => "link to {a:place} is cut for {b:span}",
+            Self::Phase => "phase begins: {a:word}",
+            Self::Fault => "fault {a}: {b:fault}",
         }
     }
 }

@@ -22,6 +22,7 @@ use super::schedule::Happening;
 use super::store::Store;
 use super::words::{NOWHERE, What};
 use crate::explore::check::Found;
+use crate::explore::fault::{Fault, Gate};
 use crate::explore::random::Draw;
 use crate::explore::schedule::Schedule;
 use crate::explore::stats::{Mark, Stats};
@@ -62,6 +63,7 @@ pub(super) enum Phase {
 pub(in crate::explore) struct World {
     pub(super) config: Config,
     pub(super) faults: Faults,
+    pub(super) gate: Gate,
     pub(super) now: u64,
     pub(super) draw: Draw,
     pub(super) schedule: Schedule<Happening>,
@@ -98,13 +100,15 @@ pub(in crate::explore) struct World {
 impl World {
     pub(in crate::explore) fn new(seed: u64, options: &Options) -> Self {
         let mut draw = Draw::new(seed);
-        let config = Config::draw(&mut draw);
+        let mut config = Config::draw(&mut draw);
+        config.narrow(&options.scope);
         let records: Vec<Option<Record>> =
             (0..config.servers).map(|at| first_record(&config, at)).collect();
         let (servers, operators) = (config.servers, config.operators);
         Self {
             now: 0,
             faults: config.faults,
+            gate: Gate::new(&options.scope),
             checks: Checks::new(&records),
             schedule: Schedule::new(),
             trace: Trace::new(options.trace),
@@ -166,9 +170,24 @@ impl World {
     }
 
     /// What is left of it.
-    pub(in crate::explore) fn ran(self) -> Ran {
+    pub(in crate::explore) fn ran(mut self) -> Ran {
         let (hash, story) = (self.trace.hash(), self.trace.story());
-        Ran { hash, stats: self.stats, story, text: self.trace.into_text() }
+        let struck = self.gate.take_struck();
+        Ran { hash, stats: self.stats, struck, story, steps: self.trace.into_steps() }
+    }
+
+    /// A fault is drawn. Returns whether it comes to pass.
+    pub(super) fn admits(&mut self, place: usize, fault: Fault) -> bool {
+        let number = self.gate.admit(fault);
+        if let Some(number) = number {
+            self.line(place, What::Fault, [number, fault as u64, 0]);
+        }
+        number.is_some()
+    }
+
+    /// Whether a fault that comes so often per mille comes to pass at `place` now.
+    pub(super) fn strikes(&mut self, per_mille: u64, place: usize, fault: Fault) -> bool {
+        self.draw.chance(per_mille) && self.admits(place, fault)
     }
 
     pub(super) fn line(&mut self, place: usize, what: What, numbers: [u64; 3]) {

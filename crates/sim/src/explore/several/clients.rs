@@ -9,6 +9,7 @@ use super::service::Refused;
 use super::words::What;
 use super::world::{Life, Phase, World};
 use crate::explore::check::Known;
+use crate::explore::fault::Fault;
 use crate::explore::schedule::Planned;
 use crate::explore::stats::Mark;
 
@@ -137,11 +138,11 @@ impl World {
             Wanted::Batch(run) => (What::AskBatch, run),
             Wanted::Raise(floor) => (What::AskRaise, floor),
         };
-        self.line(slot, sequence, what, [id as u64, number, 0]);
+        self.line(slot, sequence, what, [id as u64, number, client as u64 + 1]);
         let way = self.draw.between(1, self.config.net_us);
         self.schedule.plan(self.now + way, Happening::Arrive(id));
         let mut patience = self.config.request_timeout_us + GRACE_US;
-        if self.draw.chance(self.faults.leave) {
+        if self.strikes(self.faults.leave, slot, Fault::Leave) {
             patience = self.draw.magnitude(1, patience);
         }
         let give_up = self.schedule.plan(self.now + patience, Happening::GiveUp(id));
@@ -188,7 +189,7 @@ impl World {
     /// A server puts an answer on its way.
     fn send_answer(&mut self, id: usize, answer: Answer) {
         self.check_answer(id, &answer);
-        if self.draw.chance(self.faults.answer_lost) {
+        if self.strikes(self.faults.answer_lost, self.requests[id].slot, Fault::AnswerLost) {
             self.stats.mark(Mark::AnswerLost);
             return;
         }

@@ -4,6 +4,7 @@
 use ticketd_core::definition::{BlockLen, Definition, Order};
 
 use super::flakes::{FlakesConfig, definition};
+use crate::explore::fault::Scope;
 use crate::explore::random::Draw;
 
 /// Microseconds in a millisecond.
@@ -118,6 +119,13 @@ impl Config {
             flakes: FlakesConfig::draw(draw, ttl_us),
             faults: faults(draw, ttl_us),
         }
+    }
+
+    /// Leaves no more than `scope` wants.
+    pub(super) fn narrow(&mut self, scope: &Scope) {
+        self.servers = Scope::most(scope.servers, 2, self.servers);
+        self.clients = Scope::most(scope.clients, 1, self.clients);
+        self.sequences.truncate(Scope::most(scope.sequences, 1, self.sequences.len()));
     }
 
     /// What a server is told: the length of its lease, the pause between two looks, and how long it

@@ -18,6 +18,7 @@ use super::flakes::AskedWindow;
 use super::schedule::Happening;
 use super::words::What;
 use super::world::{ENGINE, Life, World};
+use crate::explore::fault::Fault;
 use crate::explore::schedule::Planned;
 use crate::explore::stats::Mark;
 
@@ -194,16 +195,16 @@ impl World {
         self.calls.push(Sent { life, op, asking, window, reply, applied: false, timeout });
         if self.is_cut(life.slot, ENGINE) {
             self.stats.mark(Mark::EngineCutOff);
-        } else if self.draw.chance(self.faults.call_refused) {
+        } else if self.strikes(self.faults.call_refused, life.slot, Fault::Unavailable) {
             self.stats.mark(Mark::Unavailable);
             self.answer_call(id, Err(failure(FailureKind::Unavailable)));
-        } else if is_commit && self.draw.chance(self.faults.conflict) {
+        } else if is_commit && self.strikes(self.faults.conflict, life.slot, Fault::Conflict) {
             self.stats.mark(Mark::Conflict);
             self.answer_call(id, Err(failure(FailureKind::Conflict)));
-        } else if self.draw.chance(self.faults.call_lost) {
+        } else if self.strikes(self.faults.call_lost, life.slot, Fault::CallLost) {
             self.stats.mark(Mark::CallLost);
         } else {
-            let at = self.now + self.engine_way();
+            let at = self.now + self.engine_way(life.slot);
             self.schedule.plan(at, Happening::Apply(id, Vec::new()));
         }
     }
@@ -218,10 +219,10 @@ impl World {
     }
 
     /// How long a message to or from the engine takes.
-    fn engine_way(&mut self) -> u64 {
+    fn engine_way(&mut self, slot: usize) -> u64 {
         let (fastest, slowest) = self.config.engine_us;
         let way = self.draw.between(fastest, slowest);
-        if self.draw.chance(self.faults.slow) {
+        if self.strikes(self.faults.slow, slot, Fault::Slow) {
             self.stats.mark(Mark::SlowStore);
             return way
                 + self.draw.magnitude(self.config.call_timeout_us / 8, self.config.ttl_us * 2);
@@ -244,7 +245,8 @@ impl World {
         let mut value = do_now(&self.memory, &self.calls[id].op);
         match &mut value {
             Value::List(rest) => {
-                if read.is_empty() && rest.len() > 1 && self.draw.chance(self.faults.torn_list) {
+                let may_tear = read.is_empty() && rest.len() > 1;
+                if may_tear && self.strikes(self.faults.torn_list, life.slot, Fault::TornList) {
                     return self.read_on(id, std::mem::take(rest));
                 }
                 read.append(rest);
@@ -265,7 +267,7 @@ impl World {
             *after = last;
             *limit -= entries.len();
         }
-        let at = self.now + self.engine_way();
+        let at = self.now + self.engine_way(self.calls[id].life.slot);
         self.schedule.plan(at, Happening::Apply(id, entries));
     }
 
@@ -302,10 +304,10 @@ impl World {
         let slot = self.calls[id].life.slot;
         if self.is_cut(ENGINE, slot) {
             self.stats.mark(Mark::EngineCutOff);
-        } else if self.draw.chance(self.faults.reply_lost) {
+        } else if self.strikes(self.faults.reply_lost, slot, Fault::ReplyLost) {
             self.stats.mark(Mark::ReplyLost);
         } else {
-            let at = self.now + self.engine_way();
+            let at = self.now + self.engine_way(slot);
             self.schedule.plan(at, Happening::Reply(id, result));
         }
     }

@@ -3,11 +3,13 @@
 use super::schedule::Happening;
 use super::words::{NOWHERE, What};
 use super::world::{ENGINE, Life, Phase, Standing, World};
+use crate::explore::fault::Fault;
 use crate::explore::stats::Mark;
+use crate::explore::trace::ENGINE_NUMBER;
 
-/// Something that goes wrong now and then.
+/// A fault that comes now and then by itself, not with a message or an instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum Coming {
     Crash,
     Stop,
     Pause,
@@ -18,30 +20,30 @@ pub(super) enum Fault {
 }
 
 /// All of them.
-const FAULTS: [Fault; 7] = [
-    Fault::Crash,
-    Fault::Stop,
-    Fault::Pause,
-    Fault::EngineCut,
-    Fault::PeerCut,
-    Fault::Away,
-    Fault::Clock,
+const COMING: [Coming; 7] = [
+    Coming::Crash,
+    Coming::Stop,
+    Coming::Pause,
+    Coming::EngineCut,
+    Coming::PeerCut,
+    Coming::Away,
+    Coming::Clock,
 ];
 
 impl World {
     pub(super) fn plan_faults(&mut self) {
-        FAULTS.into_iter().for_each(|fault| self.plan_fault(fault));
+        COMING.into_iter().for_each(|fault| self.plan_fault(fault));
     }
 
-    fn plan_fault(&mut self, fault: Fault) {
+    fn plan_fault(&mut self, fault: Coming) {
         let every = match fault {
-            Fault::Crash => self.faults.crash_every,
-            Fault::Stop => self.faults.stop_every,
-            Fault::Pause => self.faults.pause_every,
-            Fault::EngineCut => self.faults.engine_cut_every,
-            Fault::PeerCut => self.faults.peer_cut_every,
-            Fault::Away => self.faults.away_every,
-            Fault::Clock => self.faults.clock_every,
+            Coming::Crash => self.faults.crash_every,
+            Coming::Stop => self.faults.stop_every,
+            Coming::Pause => self.faults.pause_every,
+            Coming::EngineCut => self.faults.engine_cut_every,
+            Coming::PeerCut => self.faults.peer_cut_every,
+            Coming::Away => self.faults.away_every,
+            Coming::Clock => self.faults.clock_every,
         };
         if every > 0 {
             let at = self.now + self.draw.between(1, 2 * every);
@@ -49,47 +51,50 @@ impl World {
         }
     }
 
-    pub(super) fn strike(&mut self, fault: Fault) {
+    pub(super) fn strike(&mut self, fault: Coming) {
         if self.phase != Phase::Faults {
             return;
         }
         let slot = self.draw.below(self.slots.len() as u64) as usize;
         let ttl = self.config.ttl_us;
         match fault {
-            Fault::Crash => self.crash(slot),
-            Fault::Stop => {
-                self.stop(slot);
+            Coming::Crash => self.crash(slot),
+            Coming::Stop => {
+                if self.serving(slot).is_some() && self.admits(slot, NOWHERE, Fault::Stop) {
+                    self.stop(slot);
+                }
                 // What it holds may be worth nothing any more when it goes on.
                 if self.faults.pause_every > 0 && self.draw.chance(400) {
                     let lasts = self.draw.magnitude(ttl / 2, ttl * 3);
-                    self.pause(slot, lasts);
+                    self.pause(slot, lasts, Fault::Pause);
                 }
             }
-            Fault::Pause => {
+            Coming::Pause => {
                 let lasts = self.draw.magnitude(ttl / 32, ttl * 3);
-                self.pause(slot, lasts);
+                self.pause(slot, lasts, Fault::Pause);
             }
-            Fault::EngineCut => {
+            Coming::EngineCut => {
                 let lasts = self.draw.magnitude(ttl / 16, ttl * 3);
                 self.cut(slot, ENGINE, lasts);
             }
-            Fault::PeerCut => {
+            Coming::PeerCut => {
                 let others = self.slots.len() as u64 - 1;
                 let other = (slot + 1 + self.draw.below(others) as usize) % self.slots.len();
                 let lasts = self.draw.magnitude(ttl / 16, ttl * 3);
                 self.cut(slot, other, lasts);
             }
-            Fault::Away => {
+            Coming::Away => {
                 let lasts = self.draw.magnitude(ttl / 16, ttl * 3);
                 self.go_away(lasts);
             }
-            Fault::Clock => self.turn_clock(slot),
+            Coming::Clock => self.turn_clock(slot),
         }
         self.plan_fault(fault);
     }
 
     fn crash(&mut self, slot: usize) {
-        if self.slots[slot].standing == Standing::Down {
+        let is_down = self.slots[slot].standing == Standing::Down;
+        if is_down || !self.admits(slot, NOWHERE, Fault::Crash) {
             return;
         }
         let life = self.life(slot);
@@ -108,9 +113,10 @@ impl World {
         self.spawned.push((life, Box::pin(node.stop())));
     }
 
-    /// A process stands still.
-    pub(super) fn pause(&mut self, slot: usize, lasts: u64) {
-        if self.slots[slot].standing == Standing::Down || self.slots[slot].paused {
+    /// A process stands still, by a fault of this kind.
+    fn pause(&mut self, slot: usize, lasts: u64, fault: Fault) {
+        let is_over = self.slots[slot].standing == Standing::Down || self.slots[slot].paused;
+        if is_over || !self.admits(slot, NOWHERE, fault) {
             return;
         }
         self.stats.mark(Mark::Paused);
@@ -153,10 +159,13 @@ impl World {
         if self.draw.chance(400) {
             let lasts = self.draw.magnitude(ttl / 32, ttl * 3);
             self.stats.mark(Mark::PausedWithin);
-            self.pause(life.slot, lasts);
+            self.pause(life.slot, lasts, Fault::Stall);
             return Some(0);
         }
         let lasts = self.draw.magnitude(10, ttl * 2);
+        if !self.admits(life.slot, NOWHERE, Fault::Stall) {
+            return None;
+        }
         self.stats.mark(Mark::Stalled);
         self.line_here(life, What::Stall, [lasts, 0, 0]);
         Some(lasts)
@@ -169,21 +178,29 @@ impl World {
             1 => vec![(other, one)],
             _ => vec![(one, other), (other, one)],
         };
-        let mark = if other == ENGINE { Mark::EngineCut } else { Mark::PeerCut };
+        let (mark, fault) = match other {
+            ENGINE => (Mark::EngineCut, Fault::EngineCut),
+            _ => (Mark::PeerCut, Fault::PeerCut),
+        };
+        if !self.admits(one, NOWHERE, fault) {
+            return;
+        }
         self.stats.mark(mark);
         if ways.len() == 1 {
             self.stats.mark(Mark::CutOneWay);
         }
         for (from, to) in ways {
             let link = self.link(from, to);
-            self.line(one, NOWHERE, What::Cut, [link as u64, lasts, 0]);
+            let [from, to] = self.ends(link);
+            self.line(one, NOWHERE, What::Cut, [from, to, lasts]);
             self.cuts[link] += 1;
             self.schedule.plan(self.now + lasts, Happening::Mend(link));
         }
     }
 
     pub(super) fn mend(&mut self, link: usize) {
-        self.line(NOWHERE, NOWHERE, What::Mend, [link as u64, 0, 0]);
+        let [from, to] = self.ends(link);
+        self.line(NOWHERE, NOWHERE, What::Mend, [from, to, 0]);
         self.cuts[link] -= 1;
     }
 
@@ -192,6 +209,13 @@ impl World {
         // The engine comes after the last server.
         let number = |place: usize| place.min(self.slots.len());
         number(from) * (self.slots.len() + 1) + number(to)
+    }
+
+    /// The numbers of the places that a link goes from and to.
+    fn ends(&self, link: usize) -> [u64; 2] {
+        let servers = self.slots.len();
+        let end = |place: usize| if place == servers { ENGINE_NUMBER } else { place as u64 };
+        [end(link / (servers + 1)), end(link % (servers + 1))]
     }
 
     pub(super) fn is_cut(&self, from: usize, to: usize) -> bool {
@@ -203,7 +227,7 @@ impl World {
     }
 
     fn go_away(&mut self, lasts: u64) {
-        if !self.away {
+        if !self.away && self.admits(NOWHERE, NOWHERE, Fault::Away) {
             self.stats.mark(Mark::Away);
             self.line(NOWHERE, NOWHERE, What::Away, [lasts, 0, 0]);
             self.away = true;

@@ -17,6 +17,7 @@ use super::service::Refused;
 use super::wall::{BEGIN_US, Turn, truth_us};
 use super::words::What;
 use super::world::{Life, World};
+use crate::explore::fault::Fault;
 use crate::explore::random::Draw;
 use crate::explore::stats::Mark;
 
@@ -251,6 +252,9 @@ impl World {
     /// Something happens to the wall clock of a server.
     pub(super) fn turn_clock(&mut self, slot: usize) {
         let turn = self.draw_turn(slot);
+        if !self.admits(slot, super::words::NOWHERE, Fault::Clock) {
+            return;
+        }
         let mark = match turn {
             Turn::Back(_) => Mark::ClockBack,
             Turn::Forward(by) if by >= JUMP_MAX_MS * MS => Mark::ClockFarForward,

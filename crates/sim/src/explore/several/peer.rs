@@ -13,6 +13,7 @@ use super::schedule::Happening;
 use super::service::Refused;
 use super::words::What;
 use super::world::{Life, World};
+use crate::explore::fault::Fault;
 use crate::explore::stats::Mark;
 
 /// What one server asks another.
@@ -81,23 +82,23 @@ impl World {
             self.stats.mark(Mark::PeerCutOff);
             return;
         }
-        if self.draw.chance(self.faults.peer_lost) {
+        if self.strikes(self.faults.peer_lost, from.slot, Fault::PeerLost) {
             self.stats.mark(Mark::PeerLost);
             return;
         }
-        let at = self.now + self.peer_way();
+        let at = self.now + self.peer_way(from.slot);
         self.schedule.plan(at, Happening::PeerArrive(question));
-        if self.draw.chance(self.faults.peer_twice) {
+        if self.strikes(self.faults.peer_twice, from.slot, Fault::PeerTwice) {
             self.stats.mark(Mark::PeerTwice);
-            let at = self.now + self.peer_way();
+            let at = self.now + self.peer_way(from.slot);
             self.schedule.plan(at, Happening::PeerArrive(question));
         }
     }
 
     /// How long a message between two servers takes.
-    fn peer_way(&mut self) -> u64 {
+    fn peer_way(&mut self, slot: usize) -> u64 {
         let way = self.draw.between(1, self.config.net_us);
-        if self.draw.chance(self.faults.peer_slow) {
+        if self.strikes(self.faults.peer_slow, slot, Fault::PeerSlow) {
             self.stats.mark(Mark::PeerSlow);
             return way + self.draw.magnitude(1_000, self.config.ttl_us * 2);
         }
@@ -127,10 +128,10 @@ impl World {
     fn peer_answers(&mut self, question: Question, told: Option<Told>) {
         if self.is_peer_cut(question.to, question.from.slot) {
             self.stats.mark(Mark::PeerCutOff);
-        } else if self.draw.chance(self.faults.peer_lost) {
+        } else if self.strikes(self.faults.peer_lost, question.to, Fault::PeerLost) {
             self.stats.mark(Mark::PeerAnswerLost);
         } else {
-            let at = self.now + self.peer_way();
+            let at = self.now + self.peer_way(question.to);
             self.schedule.plan(at, Happening::PeerAnswer(question, told));
         }
     }

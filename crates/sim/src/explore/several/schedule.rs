@@ -7,7 +7,7 @@ use ticketd_store::engine::Entry;
 
 use super::clients::Answer;
 use super::engine::Value;
-use super::faults::Fault;
+use super::faults::Coming;
 use super::peer::{Question, Told};
 use super::world::Life;
 
@@ -40,7 +40,7 @@ pub(super) enum Happening {
     /// A process that stood still goes on.
     Resume(Life),
     /// Something goes wrong.
-    Strike(Fault),
+    Strike(Coming),
     /// A link of this number works again.
     Mend(usize),
     /// The engine is back.

@@ -1,6 +1,7 @@
 //! The parts of one world of several servers, its phases, and the lives of its processes.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use super::sequence::Sequence;
 use super::tasks::Job;
 use super::wall::Wall;
 use super::words::{NOWHERE, What, place};
+use crate::explore::fault::{Fault, Gate};
 use crate::explore::random::Draw;
 use crate::explore::schedule::Schedule;
 use crate::explore::stats::{Mark, Stats};
@@ -34,10 +36,16 @@ use crate::explore::{Bug, Options};
 pub(super) const ENGINE: usize = usize::MAX;
 
 /// One run of one server's process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Life {
     pub(super) slot: usize,
     pub(super) number: u32,
+}
+
+impl fmt::Debug for Life {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "server {} in life {}", self.slot + 1, self.number)
+    }
 }
 
 /// Whether there is a process, and what it does.
@@ -86,6 +94,7 @@ pub(super) enum Phase {
 pub(super) struct World {
     pub(super) config: Config,
     pub(super) faults: Faults,
+    pub(super) gate: Gate,
     pub(super) now: u64,
     pub(super) draw: Draw,
     pub(super) schedule: Schedule<Happening>,
@@ -128,7 +137,8 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(seed: u64, options: &Options) -> Self {
         let mut draw = Draw::new(seed);
-        let config = Config::draw(&mut draw);
+        let mut config = Config::draw(&mut draw);
+        config.narrow(&options.scope);
         let name = |n: usize| Name::new(&format!("s{n}")).expect("a letter and a number");
         let slot = |_| Slot {
             standing: Standing::Down,
@@ -141,6 +151,7 @@ impl World {
         let servers = config.servers;
         Self {
             faults: config.faults,
+            gate: Gate::new(&options.scope),
             now: 0,
             schedule: Schedule::new(),
             trace: Trace::new(options.trace),
@@ -177,6 +188,20 @@ impl World {
 
     pub(super) fn line(&mut self, slot: usize, sequence: usize, what: What, numbers: [u64; 3]) {
         self.trace.line(self.now, place(slot, sequence), what, numbers);
+    }
+
+    /// A fault is drawn. Returns whether it comes to pass.
+    pub(super) fn admits(&mut self, slot: usize, sequence: usize, fault: Fault) -> bool {
+        let number = self.gate.admit(fault);
+        if let Some(number) = number {
+            self.line(slot, sequence, What::Fault, [number, fault as u64, 0]);
+        }
+        number.is_some()
+    }
+
+    /// Whether a fault that comes so often per mille comes to pass at `slot` now.
+    pub(super) fn strikes(&mut self, per_mille: u64, slot: usize, fault: Fault) -> bool {
+        self.draw.chance(per_mille) && self.admits(slot, NOWHERE, fault)
     }
 
     /// A line about a server as a whole.
@@ -259,9 +284,13 @@ impl World {
         self.stats.starts += 1;
         let life = self.life(slot);
         self.line_here(life, What::Boot, [u64::from(life.number), 0, 0]);
-        let speed = self.config.speed(&mut self.draw);
+        let mut speed = self.config.speed(&mut self.draw);
         if speed != 0 {
-            self.stats.mark(Mark::ClockApart);
+            if self.admits(slot, NOWHERE, Fault::Clock) {
+                self.stats.mark(Mark::ClockApart);
+            } else {
+                speed = 0;
+            }
         }
         let clock = Clock { origin_us: self.draw.magnitude(1, 1 << 50), speed };
         self.booting.push((life, clock));
@@ -307,7 +336,8 @@ impl World {
     }
 
     pub(super) fn lease_extended(&mut self, life: Life, id: ServerId, until: u64) {
-        self.line_here(life, What::Extended, [id.0 >> 48, until, 0]);
+        let what = if until == 0 { What::LetGo } else { What::Extended };
+        self.line_here(life, what, [id.0 >> 48, until, 0]);
         self.checks.extended(self.now, id, until);
     }
 
