@@ -46,7 +46,7 @@ pub struct Reserve {
 }
 
 /// Unissued IDs that their only holder gives back at a clean stop: `[start, end)`, perhaps empty.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct HandBack {
     /// The first ID that was not issued.
     pub start: u64,

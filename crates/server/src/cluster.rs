@@ -5,6 +5,7 @@ pub(crate) mod elsewhere;
 mod lease;
 pub(crate) mod peer;
 pub(crate) mod tally;
+pub(crate) mod versions;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -20,6 +21,7 @@ use tracing::{info, warn};
 use crate::clock::Clock;
 
 use tally::Tally;
+use versions::SPOKEN;
 
 pub use lease::Lease;
 pub use peer::PROTOCOL;
@@ -96,12 +98,13 @@ impl Cluster {
     /// Announces this server and looks at who else is there.
     ///
     /// # Errors
-    /// Whatever the engine says.
+    /// `Invalid` if it cannot speak with one that is there, or whatever the engine says.
     pub async fn join(
         store: Arc<EngineStore>,
         clock: Clock,
         settings: ClusterSettings,
     ) -> Result<Membership, StoreError> {
+        SPOKEN.meet(&store.servers().await?)?;
         let session = announce(&store, clock, &settings).await?;
         let cluster = Arc::new(Self {
             store,
@@ -136,9 +139,9 @@ impl Cluster {
         preferred(name, self.view().roster.servers())
     }
 
-    /// Where `server` is reached; `None` if it is not there any more.
-    pub(crate) fn address_of(&self, server: ServerId) -> Option<String> {
-        self.view().servers.get(&server).map(|says| says.address.clone())
+    /// What `server` says of itself; `None` if it is not there any more.
+    pub(crate) fn announced(&self, server: ServerId) -> Option<Announcement> {
+        self.view().servers.get(&server).cloned()
     }
 
     /// How many servers are there, this one included.

@@ -8,10 +8,10 @@ use crate::name::Name;
 use crate::time::Instant;
 
 /// What was last seen of the servers that announced themselves.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Roster(BTreeMap<ServerId, Seen>);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Seen {
     version: u64,
     /// When it was first seen to be of this version.

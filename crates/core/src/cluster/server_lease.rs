@@ -11,7 +11,7 @@ const RENEWALS: u64 = 3;
 ///
 /// A renewal counts from when it was asked for, since it may have been applied right then; others
 /// count from when they first saw it, which is later.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ServerLease {
     ttl_us: u64,
     valid_until: Instant,

@@ -18,7 +18,7 @@ use crate::stride::Member;
 /// The pair of turn and mark never goes back: within a turn the mark only rises, and whatever
 /// lowers it begins another turn. Who sees an older pair than before knows that the engine has lost
 /// its memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Shared {
     /// As one server alone would keep it.
     pub record: Record,

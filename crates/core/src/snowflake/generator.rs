@@ -13,7 +13,7 @@ use crate::snowflake::lease::{LeaseAsk, Leased, Release, Window};
 use crate::time::UnixMillis;
 
 /// The generator of one worker ID. See the [module](self).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Generator {
     layout: Layout,
     counter_start: CounterStart,
@@ -38,7 +38,7 @@ pub enum Mutant {
 }
 
 /// A worker ID, and what may be issued on it: the window being spent, and perhaps one after it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Held {
     worker: u32,
     window: Window,
@@ -47,7 +47,7 @@ struct Held {
     at: Position,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Position {
     tick: u64,
     counter: u64,

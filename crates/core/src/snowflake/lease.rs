@@ -38,7 +38,7 @@ impl Window {
 }
 
 /// What a store remembers of a worker ID.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Worker {
     /// The first tick that was never leased on it.
     pub mark: u64,
@@ -90,7 +90,7 @@ fn checksum(name: &Name, id: u32, bytes: &[u8]) -> u32 {
 pub type Workers = BTreeMap<u32, Worker>;
 
 /// What a lease asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LeaseAsk {
     /// Who asks: a number that no other generator has.
     pub holder: u64,
@@ -108,7 +108,7 @@ pub struct LeaseAsk {
 }
 
 /// A window on a worker ID.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Leased {
     /// The worker ID.
     pub worker: u32,
@@ -130,7 +130,7 @@ pub enum NoLease {
 
 /// Ticks that their holder gives back at a clean stop: what its last window on `worker` holds
 /// from `from` on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Release {
     /// The worker ID.
     pub worker: u32,

@@ -16,6 +16,7 @@ use ticketd_core::ids::Range;
 use ticketd_core::limits::COUNT_MAX;
 use ticketd_core::name::Name;
 use ticketd_core::time::Instant;
+use ticketd_store::Announcement;
 use tokio::sync::{mpsc, oneshot};
 use tracing::debug;
 
@@ -136,13 +137,13 @@ impl Forwarder {
     async fn run(mut self, mut requests: mpsc::Receiver<Forwarded>) {
         let mut failures = 0;
         while self.gather(&mut requests).await {
-            let Some(address) = self.address().await else {
+            let Some(owner) = self.owner().await else {
                 return self.moved(None);
             };
             let (wish, travellers, deadline) = self.together();
             let left = Duration::from_micros(deadline.micros_since(self.clock.now()));
             let attempt = left.min(ATTEMPT_MAX);
-            let answer = self.cluster.peers.ask(&address, &self.name, wish, attempt).await;
+            let answer = self.cluster.peers.ask(&owner, &self.name, wish, attempt).await;
             self.cluster.tally.sent(travellers, Outcome::of(answer.as_ref()));
             match answer {
                 Ok(Told::OwnedBy(server)) => return self.moved(server.parse().ok()),
@@ -155,6 +156,7 @@ impl Forwarder {
                     failures = 0;
                     self.deliver(travellers, told);
                 }
+                Err(Unanswered::OtherVersion(why)) => self.refuse(travellers, &why),
                 Err(error) => {
                     failures += 1;
                     self.failed(&error, failures).await;
@@ -163,17 +165,17 @@ impl Forwarder {
         }
     }
 
-    /// Where the owner is reached; `None` if it is gone. It may have come after the last look, so
+    /// What the owner says of itself; `None` if it is gone. It may have come after the last look, so
     /// one that is not known is looked for.
-    async fn address(&self) -> Option<String> {
-        let known = self.cluster.address_of(self.server);
+    async fn owner(&self) -> Option<Announcement> {
+        let known = self.cluster.announced(self.server);
         if known.is_some() {
             return known;
         }
         if let Err(error) = self.cluster.look().await {
             debug!(sequence = %self.name, server = %self.server, "not found: {}", error.to_failure());
         }
-        self.cluster.address_of(self.server)
+        self.cluster.announced(self.server)
     }
 
     /// Takes in all requests that have come, waiting for one if nobody waits. Returns whether there
@@ -237,6 +239,15 @@ impl Forwarder {
             }
             Told::OwnedBy(_) => unreachable!("it has been looked at before"),
         }
+    }
+
+    /// Asking again would not help: the owner and this server do not understand each other.
+    fn refuse(&mut self, travellers: usize, why: &str) {
+        for Forwarded { what, .. } in self.waiting.drain(..travellers) {
+            let message = format!("the owner of the sequence cannot be asked: {why}");
+            what.fail(NotThere::Refused(ServiceError::new(ErrorKind::Unavailable, message)));
+        }
+        self.alone = self.alone.saturating_sub(travellers);
     }
 
     /// Shares out IDs in the order in which they were asked for.
@@ -315,8 +326,8 @@ fn nonsense() -> ServiceError {
 
 #[cfg(test)]
 mod tests {
+    use ticketd_store::EngineStore;
     use ticketd_store::engine::MemoryEngine;
-    use ticketd_store::{Announcement, EngineStore};
 
     use super::*;
     use crate::cluster::ClusterSettings;
@@ -332,7 +343,7 @@ mod tests {
         let (cluster, server) = (membership.cluster(), ServerId(7));
         let (name, waiting) = (Name::new("notes").unwrap(), VecDeque::new());
         let forwarder = Forwarder { name, server, cluster, clock, waiting, alone: 0 };
-        assert_eq!(forwarder.address().await, None);
+        assert_eq!(forwarder.owner().await, None);
         let says = Announcement {
             address: "there:1".to_owned(),
             version: "1".to_owned(),
@@ -341,6 +352,36 @@ mod tests {
             renewals: 0,
         };
         store.announce(server, None, &says).await.unwrap();
-        assert_eq!(forwarder.address().await.as_deref(), Some("there:1"));
+        assert_eq!(forwarder.owner().await, Some(says));
+    }
+
+    #[tokio::test]
+    async fn an_owner_of_another_version_is_refused_at_once_and_in_a_line() {
+        let store = EngineStore::open(Arc::new(MemoryEngine::new()), 1).await.unwrap();
+        let (store, clock) = (Arc::new(store), Clock::start());
+        let settings =
+            ClusterSettings { address: "here:1".to_owned(), lease: Duration::from_secs(5) };
+        let membership = Cluster::join(Arc::clone(&store), clock, settings).await.unwrap();
+        let says = Announcement {
+            address: "127.0.0.1:1".to_owned(),
+            version: "0".to_owned(),
+            protocol: 0,
+            ttl_ms: 5000,
+            renewals: 0,
+        };
+        store.announce(ServerId(7), None, &says).await.unwrap();
+        let (name, cluster) = (Name::new("notes").unwrap(), membership.cluster());
+        let elsewhere = Elsewhere::start(name, ServerId(7), KindName::Ticket, cluster, clock);
+        let deadline = clock.now().plus(Duration::from_secs(3600));
+        let refused = elsewhere.next(Count::ONE, deadline).await.unwrap_err();
+        let NotThere::Refused(error) = refused else { panic!("{refused:?}") };
+        assert_eq!(
+            (error.kind, error.message.as_str()),
+            (
+                ErrorKind::Unavailable,
+                "the owner of the sequence cannot be asked: a server speaks version 0 with others, \
+                 and this one knows 1 to 1: upgrade one release at a time"
+            )
+        );
     }
 }

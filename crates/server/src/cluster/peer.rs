@@ -14,10 +14,13 @@ use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use ticketd_core::count::Count;
 use ticketd_core::ids::Range;
 use ticketd_core::name::Name;
+use ticketd_store::Announcement;
 
+use super::versions::{SPOKEN, Versions};
 use crate::error::{ErrorKind, ServiceError};
 use crate::limits::HTTP_BODY_LEN_MAX;
 
@@ -70,6 +73,26 @@ pub(crate) enum Told {
     Refused { kind: String, message: String },
 }
 
+/// Why a request makes no sense to the other: it is of another version.
+#[derive(Debug, Deserialize)]
+struct Problem {
+    detail: String,
+}
+
+impl Ask {
+    /// Reads what another server asks. Its version comes first: in another, all may be different.
+    ///
+    /// # Errors
+    /// Says what is wrong, and the way out.
+    pub(crate) fn read(asked: Value, spoken: Versions) -> Result<Self, String> {
+        let protocol = asked.get("protocol").and_then(Value::as_u64);
+        let protocol = protocol.and_then(|version| u32::try_from(version).ok());
+        let protocol = protocol.ok_or("this is for the other servers of a cluster")?;
+        spoken.check(protocol)?;
+        serde_json::from_value(asked).map_err(|error| error.to_string())
+    }
+}
+
 impl Told {
     pub(crate) fn refused(error: &ServiceError) -> Self {
         Self::Refused { kind: error.kind.as_str().to_owned(), message: error.message.clone() }
@@ -94,6 +117,8 @@ pub(crate) enum Unanswered {
     Transport(Box<dyn std::error::Error + Send + Sync>),
     #[error("{0}")]
     NotNow(String),
+    #[error("{0}")]
+    OtherVersion(String),
     #[error("it answered with status {0}")]
     Status(StatusCode),
 }
@@ -110,20 +135,21 @@ impl Client {
         Self(client)
     }
 
-    /// Asks the server at `address`.
+    /// Asks the server that says `owner` of itself, in the version that both speak.
     pub(crate) async fn ask(
         &self,
-        address: &str,
+        owner: &Announcement,
         name: &Name,
         wish: Wish,
         within: Duration,
     ) -> Result<Told, Unanswered> {
         let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
-        let ask = Ask { protocol: PROTOCOL, sequence: name.to_string(), wish, within_ms };
+        let protocol = SPOKEN.with(owner.protocol).map_err(Unanswered::OtherVersion)?;
+        let ask = Ask { protocol, sequence: name.to_string(), wish, within_ms };
         let body = serde_json::to_vec(&ask).expect("it is plain data");
         let request = Request::builder()
             .method(Method::POST)
-            .uri(format!("http://{address}{PATH}"))
+            .uri(format!("http://{}{PATH}", owner.address))
             .header(CONTENT_TYPE, "application/json")
             .body(Full::from(body))
             .map_err(|error| Unanswered::Transport(error.into()))?;
@@ -137,6 +163,11 @@ impl Client {
         let status = response.status();
         let body = Limited::new(response.into_body(), HTTP_BODY_LEN_MAX).collect().await;
         let body = body.map_err(Unanswered::Transport)?.to_bytes();
+        if status == StatusCode::BAD_REQUEST
+            && let Ok(problem) = serde_json::from_slice::<Problem>(&body)
+        {
+            return Err(Unanswered::OtherVersion(problem.detail));
+        }
         if status != StatusCode::OK {
             return Err(Unanswered::Status(status));
         }
@@ -149,4 +180,27 @@ pub(crate) fn range_of(first: u64, step: u64, count: u64, asked: Count) -> Optio
     let range = Range { first, step, count };
     let last = u128::from(first) + u128::from(count.checked_sub(1)?) * u128::from(step);
     (count == asked.get() && step >= 1 && u64::try_from(last).is_ok()).then_some(range)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_version_of_a_request_is_looked_at_before_all_else() {
+        let spoken = Versions { oldest: 2, newest: 3 };
+        let ask = |protocol: u32, wish| json!({ "protocol": protocol, "sequence": "notes", "wish": wish, "within_ms": 9 });
+        let known = Ask::read(ask(2, json!({ "next": 5 })), spoken).unwrap();
+        assert_eq!((known.protocol, known.wish), (2, Wish::Next(5)));
+        for (version, what) in [(1, "1"), (4, "4")] {
+            let refused = Ask::read(ask(version, json!({ "unheard of": [] })), spoken);
+            let end = "and this one knows 2 to 3: upgrade one release at a time";
+            let told = format!("a server asks in version {what}, {end}");
+            assert_eq!(refused.unwrap_err(), told);
+        }
+        assert!(Ask::read(ask(3, json!({ "unheard of": [] })), spoken).is_err());
+        assert!(Ask::read(json!([]), spoken).is_err());
+    }
 }

@@ -42,7 +42,7 @@ impl Outcome {
             Ok(Told::Refused { kind, .. }) if kind == ErrorKind::Unavailable.as_str() => {
                 Self::Failed
             }
-            Ok(Told::Refused { .. }) => Self::Refused,
+            Ok(Told::Refused { .. }) | Err(Unanswered::OtherVersion(_)) => Self::Refused,
             Err(_) => Self::Failed,
         }
     }

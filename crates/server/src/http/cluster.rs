@@ -8,6 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::Value;
 use ticketd_core::name::Name;
 use utoipa::ToSchema;
 
@@ -15,7 +16,8 @@ use super::HttpContext;
 use super::document::ListProblems;
 use super::problem::Problem;
 use super::request::{json, refuse_cross_site};
-use crate::cluster::peer::{Ask, PROTOCOL, PROTOCOL_MIN};
+use crate::cluster::peer::Ask;
+use crate::cluster::versions::SPOKEN;
 use crate::cluster::{Cluster, ServerSeen};
 use crate::error::{ErrorKind, ServiceError};
 
@@ -105,16 +107,8 @@ pub(super) async fn answer(
 ) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     refuse_cross_site(&head.headers)?;
-    let ask = json::<Option<Ask>>(&head.headers, body).await?;
-    let ask = ask.ok_or_else(|| Problem::invalid("this is for the other servers of a cluster"))?;
-    if !(PROTOCOL_MIN..=PROTOCOL).contains(&ask.protocol) {
-        let message = format!(
-            "this server speaks versions {PROTOCOL_MIN} to {PROTOCOL} with others: upgrade one \
-             release at a time; not {}",
-            ask.protocol
-        );
-        return Err(Problem::invalid(message));
-    }
+    let asked = json::<Option<Value>>(&head.headers, body).await?;
+    let ask = Ask::read(asked.unwrap_or_default(), SPOKEN).map_err(Problem::invalid)?;
     let name = Name::new(&ask.sequence).map_err(Problem::invalid)?;
     let within = Duration::from_millis(ask.within_ms);
     match context.service.answer_server(&name, ask.wish, within).await {

@@ -217,7 +217,7 @@ impl Service {
     }
 
     fn is_there(&self, server: ServerId) -> bool {
-        self.cluster.get().is_some_and(|cluster| cluster.address_of(server).is_some())
+        self.cluster.get().is_some_and(|cluster| cluster.announced(server).is_some())
     }
 
     /// How many open sequences this server owns.
