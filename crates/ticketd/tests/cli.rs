@@ -236,11 +236,11 @@ fn completions_and_manual_pages_are_made() {
 #[test]
 fn explore_tells_what_it_has_searched() {
     let told = run(&["explore", "--seeds", "5"]).ok();
-    assert!(told.contains("10 worlds from seed 0") && told.contains("every promise"), "{told}");
+    assert!(told.contains("15 worlds from seed 0") && told.contains("every promise"), "{told}");
     let again = run(&["explore", "--seeds", "5", "--json"]).ok();
     let last: serde_json::Value = serde_json::from_str(again.lines().last().unwrap()).unwrap();
-    assert_eq!((&last["summary"]["seeds"], &last["summary"]["worlds"]), (&5.into(), &10.into()));
-    for world in ["one", "several"] {
+    assert_eq!((&last["summary"]["seeds"], &last["summary"]["worlds"]), (&5.into(), &15.into()));
+    for world in ["one", "several", "members"] {
         assert!(last["summary"]["counts"][world]["requests"].as_u64().unwrap() > 1_000, "{last}");
         let told = run(&["explore", "--world", world, "--seeds", "2"]).ok();
         assert!(told.contains("2 worlds from seed 0"), "{told}");
