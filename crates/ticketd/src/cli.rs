@@ -140,7 +140,8 @@ const EXPLORE_EXAMPLES: &str = "\
 Examples:
   ticketd explore --seeds 2000
   ticketd explore --world several --seeds 10000
-  ticketd explore --world several --seed 42 --trace";
+  ticketd explore --world several --seed 42 --trace
+  ticketd explore --world members --seeds 10000";
 
 const COMPARE_EXAMPLES: &str = "\
 It takes about a minute, uses all cores, and starts and kills servers of its own on free ports of \

@@ -33,7 +33,8 @@ impl Service {
             return Err(ServiceError::invalid(format!("an ID is at most {ID_MAX}, not {to}")));
         }
         let deadline = self.deadline();
-        let _no_step = self.steps.read().await;
+        let no_step = self.clock.within(deadline, self.steps.read()).await;
+        let _no_step = no_step.ok_or_else(resize::step_takes_too_long)?;
         let (record, floor) = self.floor_above(name, to, deadline).await?;
         let raised = |next| Raised { kind: record.definition.kind.name(), next };
         let mut asker = Asker::Client;

@@ -92,9 +92,14 @@ impl Service {
         if self.clock.within(deadline, over.changed()).await.is_some() {
             return Ok(());
         }
-        let message = "a step of a resize has taken too long; try again";
-        Err(ServiceError::new(ErrorKind::Unavailable, message))
+        Err(step_takes_too_long())
     }
+}
+
+/// Whoever is kept out by a step has no more time.
+pub(super) fn step_takes_too_long() -> ServiceError {
+    let message = "a step of a resize has taken too long; try again";
+    ServiceError::new(ErrorKind::Unavailable, message)
 }
 
 /// The first position whose ID is above `to`, as a floor to raise to.

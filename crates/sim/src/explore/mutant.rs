@@ -84,12 +84,14 @@ impl AnyMutant {
     ];
 
     /// Those that the world of members must catch.
-    pub const MEMBERS: [Self; 14] = [
+    pub const MEMBERS: [Self; 16] = [
         Self::Core(Mutant::AdoptBeforeCommit),
         Self::Core(Mutant::AdoptAfterIndeterminate),
         Self::Core(Mutant::HandBackIssued),
         Self::Core(Mutant::NeverRetry),
+        Self::Core(Mutant::NewestBlockFirst),
         Self::Core(Mutant::RaiseBeforeCommit),
+        Self::Core(Mutant::HoleNotBooked),
         Self::Member(MemberMutant::OpensEarly),
         Self::Member(MemberMutant::FloorTooLow),
         Self::Member(MemberMutant::ReleasesUnrefused),

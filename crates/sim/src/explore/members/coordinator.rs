@@ -170,21 +170,7 @@ impl World {
         run.call = Some(call);
         self.calls.push(Call { operator, run: run.number, at, question });
         if let Question::Take(step) = question {
-            let (what, numbers) = match step {
-                Step::Accept { accepted: Accepted { plan, cap, .. }, .. } => {
-                    (What::CallAccept, [call as u64, u64::from(plan.attempt), cap])
-                }
-                Step::Open { plan, floor } => {
-                    (What::CallOpen, [call as u64, u64::from(plan.attempt), floor])
-                }
-                Step::Refuse { plan, .. } => {
-                    (What::CallRefuse, [call as u64, u64::from(plan.attempt), 0])
-                }
-                Step::Release { plan } => {
-                    (What::CallRelease, [call as u64, u64::from(plan.attempt), 0])
-                }
-            };
-            self.line(at, what, numbers);
+            self.line_step(at, call, step);
         }
         let gives_up = self.now + self.config.call_timeout_us;
         self.schedule.plan(gives_up, Happening::CallTimeout(call));
@@ -196,6 +182,18 @@ impl World {
             let way = self.draw.magnitude(1, DELAY_MAX_US);
             self.schedule.plan(self.now + way, Happening::CallArrive(call));
         }
+    }
+
+    fn line_step(&mut self, at: usize, call: usize, step: Step) {
+        let (what, plan, id) = match step {
+            Step::Accept { accepted: Accepted { plan, cap, .. }, .. } => {
+                (What::CallAccept, plan, cap)
+            }
+            Step::Open { plan, floor } => (What::CallOpen, plan, floor),
+            Step::Refuse { plan, .. } => (What::CallRefuse, plan, 0),
+            Step::Release { plan } => (What::CallRelease, plan, 0),
+        };
+        self.line(at, what, [call as u64, u64::from(plan.attempt), id]);
     }
 
     /// How long a message between an operator and a member is on its way; `None` if it is lost.
