@@ -154,7 +154,8 @@ fn a_world_has_no_more_than_its_scope_wants() {
         only_faults: Some([].into()),
         ..Scope::default()
     };
-    let options = Options { trace: true, requests: 20, scope, ..Options::default() };
+    let short = Options { requests: 20, ..Options::default() };
+    let options = Options { trace: true, scope, ..short };
     for (seed, setting) in (0..6).flat_map(|seed| Setting::ALL.map(|s| (seed, s))) {
         let outcome = run_seed(seed, setting, &options);
         let steps = outcome.trace.unwrap();
