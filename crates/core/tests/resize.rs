@@ -348,6 +348,14 @@ fn who_abandons_does_no_harm() {
     println!("abandon: {} states", explore(world).unwrap());
 }
 
+/// One wish needs somebody who is new, and the other one does not, and can overtake it.
+#[test]
+fn who_is_left_behind_does_no_harm() {
+    let goals = vec![wish(3, &ALL[..3]), wish(1, &[1, 0])];
+    let world = World { positions: 1, sees_all_at_once: true, attempts: 2, ..world(2, 3, goals) };
+    println!("left behind: {} states", explore(world).unwrap());
+}
+
 #[test]
 fn deliberate_bugs_are_found() {
     let one = || vec![wish(3, &ALL[..3])];

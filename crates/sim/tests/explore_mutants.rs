@@ -32,9 +32,8 @@ const fn bound_of_several(mutant: AnyMutant) -> u64 {
 const fn bound_of_members(mutant: AnyMutant) -> u64 {
     match mutant {
         AnyMutant::Member(MemberMutant::HandsBackAcross) => 500,
-        AnyMutant::Core(Mutant::NeverRetry) => 70,
         AnyMutant::Member(MemberMutant::OpensInMemory)
-        | AnyMutant::Core(Mutant::RaiseBeforeCommit) => 30,
+        | AnyMutant::Core(Mutant::NeverRetry | Mutant::RaiseBeforeCommit) => 30,
         _ => 10,
     }
 }

@@ -62,12 +62,22 @@ pub(super) struct Request {
     /// What clients knew of the IDs of this server when it was made.
     pub(super) known: Known,
     pub(super) state: State,
+    /// It is a raise that keeps steps out.
+    pub(super) keeps_out: bool,
     /// Its client does not wait any more.
     pub(super) gone: bool,
     /// When its owner heard of it.
     pub(super) told_at: u64,
     /// Nothing is wrong with the world, so it must succeed.
     must_succeed: bool,
+}
+
+impl Request {
+    /// Whether it is a raise whose server has noticed that its client is gone: it keeps no step
+    /// out, and is not tried again.
+    pub(super) const fn is_dropped(&self) -> bool {
+        self.gone && !self.keeps_out && matches!(self.wish, Wish::Raise(_))
+    }
 }
 
 impl World {
@@ -114,6 +124,7 @@ impl World {
             deadline: self.now + patience,
             known: self.checks.known(at),
             state: State::Asked,
+            keeps_out: false,
             gone: false,
             told_at: 0,
             must_succeed: must,
@@ -168,6 +179,9 @@ impl World {
         let at = request.at;
         self.stats.mark(Mark::Left);
         self.line(at, What::Leave, [id as u64, 0, 0]);
+        if self.draw.chance(500) {
+            self.raise_over(id);
+        }
         self.finish(id);
     }
 
@@ -212,6 +226,7 @@ impl World {
     /// The connection of a request is gone.
     pub(super) fn lose(&mut self, id: usize) {
         self.requests[id].state = State::Done;
+        self.requests[id].keeps_out = false;
         if self.requests[id].gone {
             return;
         }

@@ -321,7 +321,7 @@ impl World {
     fn abandon(&mut self, at: usize) {
         let (requests, checks, stats) = (&mut self.requests, &mut self.checks, &mut self.stats);
         let Some(owner) = &mut self.members[at].owner else { return };
-        let mut raises = 0;
+        let mut raises = Vec::new();
         owner.allocator.abandon(|&id| {
             let request = &mut requests[id];
             if request.gone {
@@ -329,12 +329,12 @@ impl World {
                 stats.mark(Mark::Abandoned);
                 match request.wish {
                     Wish::Take(count) => checks.wait_no_more(at, count),
-                    Wish::Raise(_) => raises += 1,
+                    Wish::Raise(_) => raises.push(id),
                 }
             }
             request.gone
         });
-        (0..raises).for_each(|_| self.raise_over(at));
+        raises.into_iter().for_each(|id| self.raise_over(id));
     }
 
     /// Gives an event to an allocator, carries out what it wants, and compares the books.
@@ -419,7 +419,7 @@ impl World {
         if self.checks.acknowledge(at, floor) {
             self.stats.mark(Mark::RaiseBurn);
         }
-        self.raise_over(at);
+        self.raise_over(id);
         self.send(id, Answer::Raised(to));
     }
 
@@ -450,7 +450,7 @@ impl World {
         };
         mark.into_iter().for_each(|mark| self.stats.mark(mark));
         self.check_in_time(id);
-        self.end_raise(id);
+        self.raise_over(id);
         self.refuse_with(id, matches!(refusal, Refusal::Exhausted { .. }));
     }
 

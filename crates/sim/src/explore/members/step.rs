@@ -56,6 +56,7 @@ impl World {
                 Lock::Step(call, step) => self.begin_step(at, call, step),
                 Lock::Raise(id) => {
                     self.members[at].raises += 1;
+                    self.requests[id].keeps_out = true;
                     self.begin_raise(at, id);
                 }
             }
@@ -180,7 +181,7 @@ impl World {
     /// A raise that nobody keeps out: which position is meant, as long as no step comes between.
     fn begin_raise(&mut self, at: usize, id: usize) {
         if self.requests[id].state != State::Waiting {
-            self.raise_over(at);
+            self.raise_over(id);
             return;
         }
         let Wish::Raise(to) = self.requests[id].wish else { return };
@@ -192,13 +193,19 @@ impl World {
             }
             _ => {
                 self.stats.mark(Mark::RaiseKeptOut);
-                self.raise_over(at);
+                self.raise_over(id);
                 self.refuse_with(id, false);
             }
         }
     }
 
-    pub(super) fn raise_over(&mut self, at: usize) {
+    /// A raise, if the request is one, keeps no step out any more: it is answered, or the server has
+    /// noticed that its client is gone.
+    pub(super) fn raise_over(&mut self, id: usize) {
+        if !std::mem::take(&mut self.requests[id].keeps_out) {
+            return;
+        }
+        let at = self.requests[id].at;
         self.members[at].raises -= 1;
         if self.members[at].raises == 0 {
             self.grant(at);
@@ -243,7 +250,9 @@ impl World {
     /// A request met an owner that was ending. It may try again while there is time.
     pub(super) fn try_again(&mut self, id: usize) {
         let (at, deadline) = (self.requests[id].at, self.requests[id].deadline);
-        if self.members[at].standing == Standing::Stopping {
+        if self.requests[id].is_dropped() {
+            self.requests[id].state = State::Done;
+        } else if self.members[at].standing == Standing::Stopping {
             self.refuse_stopping(id);
         } else if self.now >= deadline {
             self.refuse_late(id);
@@ -281,21 +290,14 @@ impl World {
     fn refuse_late(&mut self, id: usize) {
         self.stats.mark(Mark::LateRefused);
         self.check_in_time(id);
-        self.end_raise(id);
+        self.raise_over(id);
         self.refuse_with(id, false);
     }
 
     fn refuse_stopping(&mut self, id: usize) {
         self.stats.mark(Mark::StoppingRefused);
-        self.end_raise(id);
+        self.raise_over(id);
         self.refuse_with(id, false);
-    }
-
-    /// A raise that is refused keeps nobody out any more.
-    pub(super) fn end_raise(&mut self, id: usize) {
-        if matches!(self.requests[id].wish, Wish::Raise(_)) {
-            self.raise_over(self.requests[id].at);
-        }
     }
 
     pub(super) fn refuse_with(&mut self, id: usize, exhausted: bool) {
