@@ -19,13 +19,14 @@ const fn step(what: &'static str, args: &'static [&'static str]) -> Step {
     Step { what, args, env: &[] }
 }
 
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     step("the format", &["fmt", "--all", "--check"]),
     step(
         "the lints",
         &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"],
     ),
     step("the tests", &["test", "--workspace", "--no-fail-fast"]),
+    step("the upgrade, one server at a time, and back", &["xtask", "upgrade"]),
     Step {
         what: "the cursor against every interleaving",
         args: &["test", "--package", "ticketd-core", "--release", "--lib", "loom_tests"],

@@ -6,6 +6,7 @@ mod ci;
 mod engines;
 mod needs;
 mod tidy;
+mod upgrade;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,6 +21,8 @@ Chores of the ticketd workspace
   cargo xtask chaos    attacks servers that share an engine, and checks every answer
                        (--engine etcd|postgres|mariadb, --seconds N, --seed S, --servers N, --lease SECONDS,
                        --ticketd PROGRAM)
+  cargo xtask upgrade  replaces servers by those of an earlier commit and back, under load
+                       (--from REV)
   cargo xtask engines up|down [NAME...]
                        starts etcd and so on under target/engines, and stops them
   cargo xtask bench snowflake
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(&root()),
         ["bench", options @ ..] => bench::run(&root(), options),
         ["chaos", options @ ..] => chaos::run(&root(), options),
+        ["upgrade", options @ ..] => upgrade::run(&root(), options),
         ["engines", "up", names @ ..] => engines::up(&root(), names),
         ["engines", "down", names @ ..] => engines::down(&root(), names),
         [] | ["help" | "--help" | "-h"] => {

@@ -2,11 +2,10 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::Options;
 use crate::check::{Found, Violation};
 use crate::history::{Asked, Call};
 use crate::nemesis::Fault;
@@ -15,9 +14,9 @@ use crate::nemesis::Fault;
 /// written down with it.
 const AROUND_US: u64 = 2_000_000;
 
-/// Writes down what happened around violations, if there are some.
+/// Writes down what happened around violations, if there are some, in a file of that name.
 pub fn write(
-    options: &Options,
+    (folder, name): (&Path, &str),
     found: &Found,
     calls: &[Call],
     sequences: &[Asked],
@@ -26,9 +25,8 @@ pub fn write(
     if found.violations.is_empty() {
         return Ok(None);
     }
-    let name = format!("chaos-{}-{}.txt", options.engine, options.seed);
-    std::fs::create_dir_all(&options.violations_dir)?;
-    let path = options.violations_dir.join(name);
+    std::fs::create_dir_all(folder)?;
+    let path = folder.join(name);
     let mut out = BufWriter::new(File::create(&path)?);
     for Fault { kind, what, from_us, until_us, .. } in faults {
         writeln!(out, "fault {from_us} to {until_us} us: {}: {what}", kind.name())?;

@@ -17,8 +17,9 @@ mod random;
 pub mod report;
 mod servers;
 mod talk;
+pub mod upgrade;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -80,10 +81,12 @@ pub fn run(options: &Options, stop: &AtomicBool, tell: &dyn Fn(&str)) -> Result<
     field.owned = owned.map(|sequence| sequence.name.clone()).collect();
     let played = play(options, &mut field, &sequences, stop, tell)?;
     tell("checking");
-    let marks = marks(options, &place, &field, &sequences)?;
+    let marks = marks_of(&options.ticketd, &place, &field, &sequences)?;
     let found = judge(&played, &sequences, &marks);
     let Played { calls, done, .. } = &played;
-    let violations_file = evidence::write(options, &found, calls, &sequences, &done.faults)?;
+    let name = format!("chaos-{}-{}.txt", options.engine, options.seed);
+    let to = (options.violations_dir.as_path(), name.as_str());
+    let violations_file = evidence::write(to, &found, calls, &sequences, &done.faults)?;
     let (felt, felt_of_two) = felt(calls, &done.faults);
     let latencies = calls.iter().filter(|call| call.ids().is_some() && !call.is_more);
     Ok(Report {
@@ -201,15 +204,15 @@ fn commits(server: &Server) -> Option<u64> {
 }
 
 /// The durable marks of the sequences, as a server sees them that has opened none of them.
-fn marks(
-    options: &Options,
+fn marks_of(
+    ticketd: &Path,
     place: &Place,
     field: &Field,
     sequences: &[Asked],
 ) -> Result<Vec<Option<u64>>> {
-    let node = options.servers + MEMBERS_MAX;
+    let node = field.servers.len() + MEMBERS_MAX;
     let url = field.engine.url();
-    let witness = Server::start(&options.ticketd, place, &field.net, node, &["--store", &url])?;
+    let witness = Server::start(ticketd, place, &field.net, node, &["--store", &url])?;
     let mark = |sequence: &Asked| {
         if sequence.promise == Promise::Unique {
             return Ok(None);

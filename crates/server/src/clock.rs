@@ -3,26 +3,53 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use rustix::time::ClockId;
 use ticketd_core::time::{Instant, UnixMillis};
 
 /// The clocks of this process. Copies share their origin.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
-    origin: tokio::time::Instant,
+    origin: Origin,
     skew_ms: Option<&'static AtomicI64>,
 }
 
+/// Where a monotonic clock is read, and what it said at first.
+#[derive(Debug, Clone, Copy)]
+enum Origin {
+    /// The runtime's, which tests can stop. It may stand still while the machine is suspended.
+    Runtime(tokio::time::Instant),
+    /// The machine's, since it started or some other moment of the past.
+    Machine(Duration),
+}
+
+/// The monotonic clock of the machine that goes on while it is suspended: of Linux that is not
+/// `CLOCK_MONOTONIC`, elsewhere (macOS) it is.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const MACHINE: ClockId = ClockId::Boottime;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const MACHINE: ClockId = ClockId::Monotonic;
+
 impl Clock {
-    /// A clock whose origin is now.
+    /// A clock whose origin is now, of the runtime.
     #[expect(clippy::disallowed_methods, reason = "this is the file that may read the clock")]
     pub fn start() -> Self {
-        Self { origin: tokio::time::Instant::now(), skew_ms: None }
+        Self { origin: Origin::Runtime(tokio::time::Instant::now()), skew_ms: None }
+    }
+
+    /// A clock whose origin is now, and which goes on while the machine is suspended: by any other
+    /// a lease would seem to last for as long as that.
+    pub fn start_of_machine() -> Self {
+        Self { origin: Origin::Machine(read_machine()), skew_ms: None }
     }
 
     /// The present moment.
     #[expect(clippy::disallowed_methods, reason = "this is the file that may read the clock")]
     pub fn now(&self) -> Instant {
-        Instant::from_micros(0).plus(self.origin.elapsed())
+        let elapsed = match self.origin {
+            Origin::Runtime(origin) => origin.elapsed(),
+            Origin::Machine(origin) => read_machine().saturating_sub(origin),
+        };
+        Instant::from_micros(0).plus(elapsed)
     }
 
     /// What the wall clock says. It may lie; nothing but the times in IDs depends on it.
@@ -40,7 +67,7 @@ impl Clock {
         Self { skew_ms: Some(skew_ms), ..Self::start() }
     }
 
-    /// Waits until `moment`.
+    /// Waits until `moment`; longer if the machine is suspended meanwhile, for as long as was left.
     pub async fn sleep_until(&self, moment: Instant) {
         // A duration, not an instant, since the end of time does not fit into tokio's.
         let wait = moment.micros_since(self.now());
@@ -58,5 +85,30 @@ impl Clock {
     /// Time since the origin.
     pub fn uptime(&self) -> Duration {
         Duration::from_micros(self.now().as_micros())
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the file that may read the clock")]
+fn read_machine() -> Duration {
+    let now = rustix::time::clock_gettime(MACHINE);
+    // It counts from a moment of the past.
+    Duration::try_from(now).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_of_the_machine_goes_on_as_the_runtimes_does() {
+        let (machine, runtime) = (Clock::start_of_machine(), Clock::start());
+        let mut last = machine.now();
+        while runtime.now() < Instant::from_micros(20_000) {
+            let now = machine.now();
+            assert!(now >= last, "{now:?} after {last:?}");
+            last = now;
+        }
+        // Started before the other, and not suspended.
+        assert!(machine.now() >= Instant::from_micros(20_000));
     }
 }

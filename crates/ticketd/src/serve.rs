@@ -77,7 +77,7 @@ fn workers() -> usize {
 fn serve(runtime: Runtime, opened: Opened, in_force: &InForce) -> Result<(), Failure> {
     let settings = &in_force.settings;
     let held = opened.store();
-    let clock = Clock::start();
+    let clock = Clock::start_of_machine();
     let service = Service::new(opened.store(), service_settings(settings), clock);
     runtime.block_on(create_all(&service, &in_force.sequences))?;
     let server = runtime.block_on(Server::bind(Arc::clone(&service), server_settings(settings)));
