@@ -34,6 +34,7 @@ use crate::engine::{Change, Engine, Entry, Key, LIST_MAX, Outcome, Version};
 use crate::error::StoreError;
 
 pub use mutant::Mutant;
+use workers::Mine;
 pub use servers::{Announced, Announcement};
 
 /// Lost compare-and-swaps in a row after which a call gives up as `Conflict`. With an owner per
@@ -51,8 +52,8 @@ pub struct EngineStore {
     cluster: String,
     known: Mutex<HashMap<Name, Known>>,
     sequences: AtomicU64,
-    /// The worker ID that a holder leased last, so that it need not look at all of them.
-    workers: Mutex<HashMap<(Name, u64), u32>>,
+    /// What each holder has leased.
+    workers: Mutex<HashMap<(Name, u64), Mine>>,
     /// A deliberate bug, for the tests of the tests.
     #[cfg(feature = "mutants")]
     mutant: Option<Mutant>,
@@ -145,7 +146,9 @@ impl EngineStore {
     /// Takes note of a state that was read or written.
     fn note(&self, name: &Name, state: Shared, version: Version) {
         let mut known = self.known();
-        let newer = known.get(name).is_none_or(|known| state.can_follow(&known.seen));
+        let forgets = self.is_mutant(Mutant::ForgetsSeen);
+        let newer =
+            forgets || known.get(name).is_none_or(|known| state.can_follow(&known.seen));
         if newer {
             known.insert(name.clone(), Known { seen: state, version: Some(version) });
         }
@@ -161,7 +164,7 @@ impl EngineStore {
     /// Reads the present state.
     async fn fetch(&self, name: &Name) -> Result<Option<(Shared, Version)>, StoreError> {
         // What the engine says now must follow what was known before it was asked.
-        let before = self.seen(name);
+        let before = self.seen(name).filter(|_| !self.is_mutant(Mutant::ForgetsSeen));
         let keys = [sequence_key(name)];
         let entry = self.engine.read(&keys).await?.into_iter().next().flatten();
         let Some(entry) = entry else {

@@ -88,7 +88,7 @@ impl World {
         self.plan_fault(fault);
     }
 
-    fn crash(&mut self, slot: usize) {
+    pub(super) fn crash(&mut self, slot: usize) {
         if self.slots[slot].standing == Standing::Down {
             return;
         }
@@ -202,7 +202,7 @@ impl World {
         to < self.slots.len() && from < self.slots.len() && self.is_cut(from, to)
     }
 
-    fn go_away(&mut self, lasts: u64) {
+    pub(super) fn go_away(&mut self, lasts: u64) {
         if !self.away {
             self.stats.mark(Mark::Away);
             self.line(NOWHERE, NOWHERE, What::Away, [lasts, 0, 0]);
