@@ -35,6 +35,7 @@ use crate::error::StoreError;
 
 pub use mutant::Mutant;
 pub use servers::{Announced, Announcement};
+use workers::Mine;
 
 /// Lost compare-and-swaps in a row after which a call gives up as `Conflict`. With an owner per
 /// sequence there is rarely one; several servers that share a loose sequence lose some.
@@ -53,8 +54,8 @@ pub struct EngineStore {
     sequences: AtomicU64,
     claims: AtomicU64,
     takeovers: AtomicU64,
-    /// The worker ID that a holder leased last, so that it need not look at all of them.
-    workers: Mutex<HashMap<(Name, u64), u32>>,
+    /// What each holder has leased.
+    workers: Mutex<HashMap<(Name, u64), Mine>>,
     /// A deliberate bug, for the tests of the tests.
     #[cfg(feature = "mutants")]
     mutant: Option<Mutant>,
@@ -172,7 +173,8 @@ impl EngineStore {
     /// Takes note of a state that was read or written.
     fn note(&self, name: &Name, state: Shared, version: Version) {
         let mut known = self.known();
-        let newer = known.get(name).is_none_or(|known| state.can_follow(&known.seen));
+        let forgets = self.is_mutant(Mutant::ForgetsSeen);
+        let newer = forgets || known.get(name).is_none_or(|known| state.can_follow(&known.seen));
         if newer {
             known.insert(name.clone(), Known { seen: state, version: Some(version) });
         }
@@ -188,7 +190,7 @@ impl EngineStore {
     /// Reads the present state.
     async fn fetch(&self, name: &Name) -> Result<Option<(Shared, Version)>, StoreError> {
         // What the engine says now must follow what was known before it was asked.
-        let before = self.seen(name);
+        let before = self.seen(name).filter(|_| !self.is_mutant(Mutant::ForgetsSeen));
         let keys = [sequence_key(name)];
         let entry = self.engine.read(&keys).await?.into_iter().next().flatten();
         let Some(entry) = entry else {

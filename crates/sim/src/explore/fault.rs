@@ -41,6 +41,7 @@ faults! {
     EngineCut: "engine-cut",
     PeerCut: "peer-cut",
     Away: "engine-away",
+    FallsBack: "engine-falls-back",
     CallLost: "call-lost",
     Unavailable: "unavailable",
     Indeterminate: "indeterminate",

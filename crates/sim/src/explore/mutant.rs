@@ -60,7 +60,7 @@ impl AnyMutant {
     ];
 
     /// Those that the world of several servers must catch.
-    pub const SEVERAL: [Self; 20] = [
+    pub const SEVERAL: [Self; 21] = [
         Self::Core(Mutant::AdoptBeforeCommit),
         Self::Core(Mutant::AdoptAfterIndeterminate),
         Self::Core(Mutant::HandBackIssued),
@@ -78,6 +78,7 @@ impl AnyMutant {
         Self::Server(ServerMutant::KeepsHeld),
         Self::EngineStore(EngineStoreMutant::WindowNotCompared),
         Self::EngineStore(EngineStoreMutant::LastTickForgotten),
+        Self::EngineStore(EngineStoreMutant::ForgetsSeen),
         Self::Generator(GeneratorMutant::FollowsClockBack),
         Self::Generator(GeneratorMutant::ReleasesBetween),
         Self::Server(ServerMutant::UsesBeforeLease),

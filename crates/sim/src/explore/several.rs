@@ -14,6 +14,7 @@
 //! | `service`, `sequence`, `owner`, `elsewhere` | what it does with a request |
 //! | `flake`, `flakes`, `wall` | a snowflake sequence on a server; layouts, leases and wall clocks |
 //! | `engine`, `peer`, `clients` | the ways between servers, the engine and clients |
+//! | `loss` | an engine that falls back, and its operator |
 //! | `faults` | what goes wrong with processes and links |
 //! | `check`, `books` | the checkers |
 //! | `bug` | deliberate bugs |
@@ -31,6 +32,7 @@ mod flake;
 mod flakes;
 mod hub;
 mod lease;
+mod loss;
 mod node;
 mod owner;
 mod peer;

@@ -193,6 +193,14 @@ marks! {
     ClockBeforeEpoch: "refused since the wall clock is before the epoch",
     FlakeAskedAgain: "asked the same server again for a snowflake",
     BatchCutShort: "batch was answered in part",
+    FailedOver: "standby took over, and nothing was lost",
+    FellBack: "standby took over that was behind",
+    Restored: "backup was restored",
+    ForeignEngine: "server noticed that the engine is another one",
+    LossNoticed: "server noticed that the engine has lost commits",
+    RefusedAsLost: "client was refused since commits are lost",
+    RaisedAfterLoss: "operator raised a sequence after a loss",
+    IssuedAgain: "ID that was lost was issued again",
     TicksRunOut: "refused since the ticks have run out",
 }
 
@@ -255,7 +263,7 @@ impl Mark {
     ];
 
     /// What the world of several servers can reach.
-    pub const SEVERAL: [Self; 97] = [
+    pub const SEVERAL: [Self; 105] = [
         Self::Crash,
         Self::CleanStop,
         Self::SlowStore,
@@ -330,6 +338,14 @@ impl Mark {
         Self::Batch,
         Self::BatchCutShort,
         Self::FlakeAskedAgain,
+        Self::FailedOver,
+        Self::FellBack,
+        Self::Restored,
+        Self::ForeignEngine,
+        Self::LossNoticed,
+        Self::RefusedAsLost,
+        Self::RaisedAfterLoss,
+        Self::IssuedAgain,
         Self::FlakeTaken,
         Self::FlakeWaited,
         Self::FlakeRaised,
@@ -516,7 +532,7 @@ impl Mark {
     ];
 
     /// The marks that are faults in the world of several servers.
-    pub const FAULTS_SEVERAL: [Self; 25] = [
+    pub const FAULTS_SEVERAL: [Self; 28] = [
         Self::Crash,
         Self::SlowStore,
         Self::Unavailable,
@@ -542,6 +558,9 @@ impl Mark {
         Self::ClockFarForward,
         Self::ClockFrozen,
         Self::ClockDrifts,
+        Self::FailedOver,
+        Self::FellBack,
+        Self::Restored,
     ];
 
     /// The marks that are faults in the world of members.

@@ -12,7 +12,7 @@ use crate::error::StoreError;
 #[derive(Debug, Default)]
 pub struct MemoryEngine(Mutex<Contents>);
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Contents {
     values: BTreeMap<Key, (Version, String)>,
     /// The version of the last change, of whatever key: as etcd counts.
@@ -23,6 +23,12 @@ impl MemoryEngine {
     /// An engine without values.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A copy of all there is: what a backup holds, or a standby.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self(Mutex::new(self.contents().clone()))
     }
 
     fn contents(&self) -> MutexGuard<'_, Contents> {

@@ -18,6 +18,8 @@ pub enum Mutant {
     WindowNotCompared,
     /// Leases the last tick of whoever held the worker ID before once more.
     LastTickForgotten,
+    /// Does not compare what the engine says with what it has said before.
+    ForgetsSeen,
 }
 
 impl EngineStore {

@@ -1,6 +1,9 @@
 //! The worker IDs of snowflake sequences: a key each, so that servers do not stand in each other's
 //! way when they renew.
 
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{MutexGuard, PoisonError};
+
 use ticketd_core::cluster::Shared;
 use ticketd_core::failure::FailureKind;
 use ticketd_core::name::Name;
@@ -22,7 +25,7 @@ impl EngineStore {
     ) -> Result<Result<Leased, NoLease>, StoreError> {
         for attempt in 0..ATTEMPTS_MAX {
             // Whoever renews looks at its own worker ID alone.
-            let own = if attempt == 0 { self.own_worker(name, ask) } else { None };
+            let own = if attempt == 0 { self.own_worker(name, ask.holder) } else { None };
             let (state, of_record) =
                 self.fetch(name).await?.ok_or_else(|| StoreError::not_found(name))?;
             let Leasing { mut workers, versions } = self.look(name, own).await?;
@@ -34,12 +37,13 @@ impl EngineStore {
                 Err(_) if own.is_some() => continue,
                 Err(why) => return Ok(Err(why)),
             };
+            self.check_rises(name, ask.holder, leased)?;
             let worker = workers[&leased.worker];
             let version = versions.iter().find(|(id, _)| *id == leased.worker);
             let version = version.map_or(Version::ABSENT, |(_, version)| *version);
             let change = with_record(name, of_record, leased.worker, version, worker);
             if let Outcome::Applied(_) = self.engine.commit(&change).await? {
-                self.remember_worker(name, ask, leased.worker);
+                self.remember(name, ask.holder, leased);
                 return Ok(Ok(leased));
             }
         }
@@ -59,6 +63,7 @@ impl EngineStore {
         if !lease::release(&mut workers, unspent) {
             return Ok(false);
         }
+        self.forget(name, unspent);
         let (worker, version) = (workers[&unspent.worker], versions[0].1);
         let change = with_record(name, of_record, unspent.worker, version, worker);
         // Once: a second attempt could give back what the first gave and another has leased.
@@ -71,14 +76,38 @@ impl EngineStore {
         Ok(lease::leases(&self.look(name, None).await?.workers, tick))
     }
 
-    fn own_worker(&self, name: &Name, ask: LeaseAsk) -> Option<u32> {
-        let workers = self.workers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        workers.get(&(name.clone(), ask.holder)).copied()
+    fn mine(&self) -> MutexGuard<'_, HashMap<(Name, u64), Mine>> {
+        // Every change below is a single assignment.
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn remember_worker(&self, name: &Name, ask: LeaseAsk, worker: u32) {
-        let mut workers = self.workers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        workers.insert((name.clone(), ask.holder), worker);
+    fn own_worker(&self, name: &Name, holder: u64) -> Option<u32> {
+        self.mine().get(&(name.clone(), holder)).map(|mine| mine.last)
+    }
+
+    /// Windows of a holder rise on each worker ID: whoever is given less has another engine than
+    /// before.
+    fn check_rises(&self, name: &Name, holder: u64, leased: Leased) -> Result<(), StoreError> {
+        let mine = self.mine();
+        let end = mine.get(&(name.clone(), holder)).and_then(|mine| mine.ends.get(&leased.worker));
+        match end.copied().filter(|end| leased.window.start() < *end) {
+            Some(end) => Err(went_back(name, leased, end)),
+            None => Ok(()),
+        }
+    }
+
+    fn remember(&self, name: &Name, holder: u64, leased: Leased) {
+        let mut mine = self.mine();
+        let mine = mine.entry((name.clone(), holder)).or_default();
+        mine.last = leased.worker;
+        mine.ends.insert(leased.worker, leased.window.end());
+    }
+
+    /// Whoever releases gives up all from there on.
+    fn forget(&self, name: &Name, unspent: Release) {
+        if let Some(mine) = self.mine().get_mut(&(name.clone(), unspent.holder)) {
+            mine.ends.insert(unspent.worker, unspent.from);
+        }
     }
 
     /// Reads one worker ID of `name`, or all that were ever leased.
@@ -111,6 +140,15 @@ impl EngineStore {
             all.extend(page);
         }
     }
+}
+
+/// What one holder has leased.
+#[derive(Debug, Default)]
+pub(super) struct Mine {
+    /// The worker ID of its last lease, so that it need not look at all of them.
+    last: u32,
+    /// The first tick of each worker ID that it was never given.
+    ends: BTreeMap<u32, u64>,
 }
 
 /// Worker IDs as they were read.
@@ -168,6 +206,16 @@ fn checksum(name: &Name, id: u32, fields: &str) -> u32 {
     hasher.update(&id.to_le_bytes());
     hasher.update(fields.as_bytes());
     hasher.finalize()
+}
+
+fn went_back(name: &Name, leased: Leased, end: u64) -> StoreError {
+    let (worker, start) = (leased.worker, leased.window.start());
+    let message = format!(
+        "the store went back: worker ID {worker} is free from tick {start}, after {end}; restore \
+         its latest state, or restart all servers and raise the sequence to tick {end} or above: \
+         {name}"
+    );
+    StoreError::new(FailureKind::Corrupt, message)
 }
 
 fn changed(name: &Name, entry: &Entry) -> StoreError {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ticketd_core::block::Block;
 
 /// Disjoint intervals, adjacent ones joined.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(in crate::explore) struct Intervals {
     /// From the start of an interval to its end.
     ends: BTreeMap<u64, u64>,
@@ -46,6 +46,11 @@ impl Intervals {
             let end = last.get_mut();
             *end = (*end).min(from);
         }
+    }
+
+    /// The last of all IDs; 0 if there is none.
+    pub(in crate::explore) fn last(&self) -> u64 {
+        self.ends.last_key_value().map_or(0, |(_, end)| end - 1)
     }
 
     /// Whether all IDs of `block` are in one interval.

@@ -5,7 +5,7 @@ use ticketd_core::block::Block;
 use super::intervals::Intervals;
 
 /// All IDs of one sequence that were ever issued.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(in crate::explore) struct Unique {
     issued: Intervals,
 }
@@ -15,5 +15,17 @@ impl Unique {
         self.issued.add(block).map_err(|(start, end)| {
             format!("{block} is issued, but IDs of [{start}, {end}) were issued before")
         })
+    }
+
+    /// What was issued.
+    pub(in crate::explore) const fn issued(&self) -> &Intervals {
+        &self.issued
+    }
+
+    /// The same without all from `cut` on.
+    pub(in crate::explore) fn below(&self, cut: u64) -> Self {
+        let mut issued = self.issued.clone();
+        issued.cut(cut);
+        Self { issued }
     }
 }

@@ -12,6 +12,7 @@
 //! | fence | blocks are reserved and handed back by the owner alone, in its turn |
 //! | back | the pair of turn and mark never goes back, and nothing that was issued is handed back |
 //! | window | windows of one worker ID are disjoint, and nothing was issued in one before it is leased |
+//! | loss | a server that has seen more than an engine that fell back is given nothing of less |
 //! | clock | no ID carries a time further ahead than its server may be, nor one that no clock may be believed to say |
 //! | books | the allocator's books are right: every ID that it was given was issued, or it says why not |
 //! | refusal | a refusal, and a failure of the store, is of a kind that the world allows |
@@ -20,6 +21,7 @@
 //! | assertion | nothing in the core panics |
 
 mod flakes;
+mod loss;
 
 use std::collections::BTreeMap;
 
@@ -38,6 +40,8 @@ use crate::explore::check::{Found, Intervals, Known, Unique};
 use crate::explore::stats::Mark;
 use flakes::Flakes;
 pub(super) use flakes::Moment;
+pub(super) use loss::Image;
+use loss::{Before, SeenByLife};
 
 /// IDs that were taken, and by whom.
 #[derive(Debug, Clone, Copy)]
@@ -71,6 +75,13 @@ struct Sequence {
     reserved: BTreeMap<Holder, Intervals>,
     /// Of a snowflake sequence.
     flakes: Option<Flakes>,
+    /// The first ID that was never reserved, in whatever history.
+    latest: u64,
+    /// The history that an engine has forgotten.
+    before: Option<Before<Holder>>,
+    /// From here on answers are compared with all others; 0 if nothing was ever lost.
+    sure_from: u64,
+    seen: BTreeMap<Life, SeenByLife>,
 }
 
 /// What is known of the lease of one server.
@@ -99,9 +110,14 @@ pub(super) struct Checks {
     /// By slot and sequence.
     believers: BTreeMap<(usize, usize), Believer>,
     found: Option<Found>,
+    /// The engine has lost commits, and not everything is right again.
+    fallen: bool,
     /// Checkers that are not listened to.
     ignored: &'static [&'static str],
 }
+
+/// The checkers that are not asked while the engine has lost commits.
+const SUSPENDED: &[&str] = &["order", "raise", "lease", "owner", "fence", "back"];
 
 /// The checkers that look at more than users see.
 #[cfg(feature = "mutants")]
@@ -116,6 +132,7 @@ const BOOKS: &[&str] = &[
     "stray",
     "refusal",
     "window",
+    "loss",
 ];
 
 impl Checks {
@@ -130,12 +147,14 @@ impl Checks {
             leases: BTreeMap::new(),
             believers: BTreeMap::new(),
             found: None,
+            fallen: false,
             ignored: &[],
         }
     }
 
     pub(super) fn find(&mut self, checker: &'static str, message: String) {
-        if !self.ignored.contains(&checker) {
+        let suspended = self.fallen && SUSPENDED.contains(&checker);
+        if !suspended && !self.ignored.contains(&checker) {
             self.found.get_or_insert((checker, message));
         }
     }
@@ -277,6 +296,7 @@ impl Checks {
         let s = &mut self.sequences[asking.sequence];
         let before = s.image.replace(after);
         let (mark, turn) = before.map_or((1, 0), |before| (before.record.mark, before.turn));
+        s.latest = s.latest.max(after.record.mark);
         if let Some(flakes) = &mut s.flakes {
             flakes.raised_to(after.record.mark);
         }
@@ -288,6 +308,7 @@ impl Checks {
             Ask::Claim => self.claimed(before, after),
             Ask::Reserve { floor } => {
                 self.check_fence(asking, before);
+                self.reserved_in(asking.life, asking.sequence, after.turn);
                 self.reserved(asking, mark.max(floor), after.record.mark)
             }
             Ask::Raise => [Some(Mark::RaisedByStore), None],
@@ -342,6 +363,7 @@ impl Checks {
     }
 
     fn handed_back(&mut self, asking: &Asking, mark: u64) {
+        self.hands_back(asking.life, asking.sequence, mark);
         let s = &mut self.sequences[asking.sequence];
         s.reserved.values_mut().for_each(|reserved| reserved.cut(mark));
         if s.last >= mark {
@@ -445,12 +467,16 @@ impl Checks {
     // What servers and clients say.
 
     /// A server decides to answer what it took.
+    pub(super) fn is_issued_again(&self, sequence: usize, took: Took) -> bool {
+        let s = &self.sequences[sequence];
+        s.is_issued_before(took.block)
+            || (s.before.is_some() && s.issued.issued().touches(took.block))
+    }
+
     pub(super) fn issue(&mut self, now: u64, life: Life, sequence: usize, took: Took) {
         let until = self.leases.get(&took.server).map_or(0, |lease| lease.until);
         let s = &mut self.sequences[sequence];
-        s.last = s.last.max(took.block.last());
-        let unique = s.issued.issue(took.block);
-        let durable = s.durable(life, took);
+        let (unique, durable) = s.issue(life, took);
         let is_strict = s.is_strict;
         self.note("unique", unique);
         self.note("durable", durable);
@@ -464,9 +490,12 @@ impl Checks {
 
     /// A server answers a client, that asked when `known` was known.
     pub(super) fn answer(&mut self, sequence: usize, known: Known, count: u64, blocks: &[Block]) {
+        let sure_from = self.sequences[sequence].sure_from;
         for block in blocks {
-            let answered = self.sequences[sequence].answered.issue(*block);
-            self.note("unique", answered);
+            if block.start() >= sure_from {
+                let answered = self.sequences[sequence].answered.issue(*block);
+                self.note("unique", answered);
+            }
             self.note("order", known.order(*block));
             self.note("raise", known.floor(*block));
         }
@@ -524,6 +553,25 @@ impl Checks {
 impl Sequence {
     const fn holder(&self, life: Life, turn: u64) -> Holder {
         if self.is_strict { Holder::Turn(turn) } else { Holder::Life(life) }
+    }
+
+    /// Takes note of what is issued: whether it is for the first time, and was reserved.
+    fn issue(&mut self, life: Life, took: Took) -> (Result<(), String>, Result<(), String>) {
+        let holder = self.holder(life, took.turn);
+        let durable = self.durable(life, took);
+        if let Some(before) = &mut self.before
+            && durable.is_err()
+            && before.holds(&holder, took.block)
+        {
+            return (before.issue(took.block, &mut self.issued), Ok(()));
+        }
+        self.last = self.last.max(took.block.last());
+        (self.issued.issue(took.block), durable)
+    }
+
+    /// Whether `block` was issued before the engine fell back, by what it has forgotten.
+    fn is_issued_before(&self, block: Block) -> bool {
+        self.before.as_ref().is_some_and(|before| before.has_issued(block))
     }
 
     fn durable(&self, life: Life, took: Took) -> Result<(), String> {

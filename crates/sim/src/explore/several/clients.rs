@@ -2,6 +2,7 @@
 
 use ticketd_core::block::Block;
 use ticketd_core::count::Count;
+use ticketd_core::failure::FailureKind;
 use ticketd_core::ids::Range;
 
 use super::schedule::Happening;
@@ -115,7 +116,11 @@ impl World {
 
     fn request(&mut self, client: usize, sequence: usize, slot: usize, wanted: Wanted) {
         let id = self.requests.len();
-        let known = self.checks.known(sequence);
+        // What may come again is in no order with what was answered before.
+        let known = match self.checks.is_fallen() {
+            true => Known::default(),
+            false => self.checks.known(sequence),
+        };
         self.requests.push(Request {
             client,
             sequence,
@@ -238,6 +243,9 @@ impl World {
         let Request { sequence, wanted, .. } = self.requests[id];
         match (refused, wanted) {
             (Refused::Unavailable, _) => self.stats.mark(Mark::LateRefused),
+            (Refused::Wrong(FailureKind::Corrupt), _) if self.fallen.is_some() => {
+                self.stats.mark(Mark::RefusedAsLost);
+            }
             (Refused::Stopping, _) => self.stats.mark(Mark::StoppingRefused),
             (Refused::Lowering, Wanted::Raise(_)) => self.stats.mark(Mark::LoweringRefused),
             (

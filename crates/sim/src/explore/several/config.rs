@@ -4,6 +4,7 @@
 use ticketd_core::definition::{BlockLen, Definition, Order};
 
 use super::flakes::{FlakesConfig, definition};
+use super::loss::Loss;
 use crate::explore::fault::Scope;
 use crate::explore::random::Draw;
 
@@ -77,6 +78,7 @@ pub(super) struct Config {
     pub(super) batch: u64,
     pub(super) raise: u64,
     pub(super) flakes: FlakesConfig,
+    pub(super) loss: Loss,
     pub(super) faults: Faults,
 }
 
@@ -117,6 +119,7 @@ impl Config {
                 _ => draw.between(600, 950),
             },
             flakes: FlakesConfig::draw(draw, ttl_us),
+            loss: Loss::draw(draw, ttl_us),
             faults: faults(draw, ttl_us),
         }
     }

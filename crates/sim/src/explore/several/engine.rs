@@ -69,12 +69,14 @@ pub(super) type Outbox = Arc<Mutex<Vec<Call>>>;
 
 /// A call under way, or long over.
 pub(super) struct Sent {
-    life: Life,
-    op: Op,
+    pub(super) life: Life,
+    pub(super) op: Op,
     asking: Option<Asking>,
     window: Option<AskedWindow>,
     reply: Option<oneshot::Sender<Result<Value, StoreError>>>,
     applied: bool,
+    /// Of which engine, as one after the other takes over.
+    era: u32,
     timeout: Planned,
 }
 
@@ -192,7 +194,16 @@ impl World {
         let at = self.now + self.config.call_timeout_us;
         let timeout = self.schedule.plan(at, Happening::Timeout(id));
         let reply = Some(reply);
-        self.calls.push(Sent { life, op, asking, window, reply, applied: false, timeout });
+        self.calls.push(Sent {
+            life,
+            op,
+            asking,
+            window,
+            reply,
+            applied: false,
+            era: self.era,
+            timeout,
+        });
         if self.is_cut(life.slot, ENGINE) {
             self.stats.mark(Mark::EngineCutOff);
         } else if self.strikes(self.faults.call_refused, life.slot, Fault::Unavailable) {
@@ -239,6 +250,14 @@ impl World {
                 self.answer_call(id, Err(failure(FailureKind::Unavailable)));
             }
             return;
+        }
+        if self.calls[id].era != self.era {
+            // It was on its way to an engine that is no more.
+            return self.stats.mark(Mark::CallLost);
+        }
+        if self.is_foreign(life) {
+            self.stats.mark(Mark::ForeignEngine);
+            return self.answer_call(id, Err(failure(FailureKind::Corrupt)));
         }
         self.line_here(life, What::Apply, [id as u64, 0, 0]);
         self.calls[id].applied = true;
@@ -314,6 +333,10 @@ impl World {
 
     pub(super) fn call_answered(&mut self, id: usize, result: Result<Value, StoreError>) {
         let life = self.calls[id].life;
+        if self.calls[id].era != self.era && self.draw.chance(500) {
+            // The connection broke.
+            return self.stats.mark(Mark::ReplyLost);
+        }
         let Some(reply) = self.calls[id].reply.take() else {
             self.stats.mark(Mark::ReplyTooLate);
             self.line_here(life, What::ReplyTooLate, [id as u64, 0, 0]);
@@ -323,6 +346,11 @@ impl World {
         let code = result.as_ref().err().map_or(0, |error| error.kind as u64 + 1);
         self.line_here(life, What::Reply, [id as u64, code, 0]);
         // Whoever called may be gone.
+        if !reply.is_closed()
+            && let Ok(value) = &result
+        {
+            self.heard(id, value);
+        }
         drop(reply.send(result));
     }
 

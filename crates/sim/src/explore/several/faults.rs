@@ -58,7 +58,12 @@ impl World {
         let slot = self.draw.below(self.slots.len() as u64) as usize;
         let ttl = self.config.ttl_us;
         match fault {
-            Coming::Crash => self.crash(slot),
+            Coming::Crash => {
+                let is_down = self.slots[slot].standing == Standing::Down;
+                if !is_down && self.admits(slot, NOWHERE, Fault::Crash) {
+                    self.crash(slot);
+                }
+            }
             Coming::Stop => {
                 if self.serving(slot).is_some() && self.admits(slot, NOWHERE, Fault::Stop) {
                     self.stop(slot);
@@ -85,16 +90,18 @@ impl World {
             }
             Coming::Away => {
                 let lasts = self.draw.magnitude(ttl / 16, ttl * 3);
-                self.go_away(lasts);
+                if !self.away && self.admits(NOWHERE, NOWHERE, Fault::Away) {
+                    self.go_away(lasts);
+                }
             }
             Coming::Clock => self.turn_clock(slot),
         }
         self.plan_fault(fault);
     }
 
-    fn crash(&mut self, slot: usize) {
-        let is_down = self.slots[slot].standing == Standing::Down;
-        if is_down || !self.admits(slot, NOWHERE, Fault::Crash) {
+    /// A process ends at once.
+    pub(super) fn crash(&mut self, slot: usize) {
+        if self.slots[slot].standing == Standing::Down {
             return;
         }
         let life = self.life(slot);
@@ -226,8 +233,8 @@ impl World {
         to < self.slots.len() && from < self.slots.len() && self.is_cut(from, to)
     }
 
-    fn go_away(&mut self, lasts: u64) {
-        if !self.away && self.admits(NOWHERE, NOWHERE, Fault::Away) {
+    pub(super) fn go_away(&mut self, lasts: u64) {
+        if !self.away {
             self.stats.mark(Mark::Away);
             self.line(NOWHERE, NOWHERE, What::Away, [lasts, 0, 0]);
             self.away = true;

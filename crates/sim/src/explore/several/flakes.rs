@@ -210,10 +210,12 @@ impl World {
     /// was leased by a clock that was ahead has passed, and all generators had their turn on the
     /// worker IDs, one after the other.
     pub(super) fn flakes_need(&self) -> u64 {
-        let Some(until) = self.checks.leased_until() else { return 0 };
+        // While an operator is at work, there are starts and raises besides.
+        let operator = if self.fallen.is_some() { 20 * self.config.ttl_us + 60_000_000 } else { 0 };
+        let Some(until) = self.checks.leased_until() else { return operator };
         let ahead_us = (until.0 * MS).saturating_sub(truth_us(self.now));
         let generators = self.slots.len() as u64 * u64::from(self.config.flakes.workers);
-        ahead_us + generators * TURN_US
+        operator + ahead_us + generators * TURN_US
     }
 
     /// An ID to raise a snowflake sequence to: some ticks beyond `known`.

@@ -183,6 +183,7 @@ impl Owner {
             }
             Event::Reserved(_, block) => {
                 node.line(index, What::Reserved, [block.start(), block.end(), 0]);
+                node.hub.world().told_block(node.life, index, *block);
                 self.sequence.book(|books| books.delivered += block.len());
             }
             Event::HandedBack(_, done) => {

@@ -43,6 +43,10 @@ pub(super) enum Happening {
     Strike(Coming),
     /// A link of this number works again.
     Mend(usize),
+    /// The engine falls back, to what was backed up before; the operator goes on.
+    Fall,
+    Backup,
+    Operate,
     /// The engine is back.
     Back,
 }

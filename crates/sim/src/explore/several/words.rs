@@ -62,6 +62,8 @@ pub(super) enum What {
     CommitWindow,
     FlakeTaken,
     Wall,
+    Fall,
+    RaisedAfterLoss,
     Boot,
     Up,
     Crash,
@@ -117,10 +119,11 @@ impl Words for What {
             | Self::Announced
             | Self::Gone
             | Self::Away
+            | Self::Fall
             | Self::Back => ENGINE,
             Self::Fault => match Fault::ALL.get(kind as usize) {
                 Some(fault) if is_of_clients(*fault) => Lane::CLIENTS,
-                Some(Fault::Away) => ENGINE,
+                Some(Fault::Away | Fault::FallsBack) => ENGINE,
                 _ => here,
             },
             _ => here,
@@ -154,7 +157,12 @@ impl Words for What {
             Self::Cut => lasts(Bar::Cut, format!("{} to {} cut", end(a), end(b)), at + c),
             Self::Away => lasts(Bar::Away, "away".to_owned(), at + a),
             Self::Back => Sign::Ends(Bar::Away),
-            Self::Forget | Self::LeaseLost | Self::Ended | Self::Gone | Self::Phase => Sign::Moment,
+            Self::Forget
+            | Self::LeaseLost
+            | Self::Ended
+            | Self::Gone
+            | Self::Fall
+            | Self::Phase => Sign::Moment,
             _ => Sign::Plain,
         }
     }
@@ -231,6 +239,8 @@ impl Words for What {
             Self::CommitWindow => "durable: worker {a} is leased up to tick {b}, by generator {c}",
             Self::FlakeTaken => "{b} IDs from {a} are taken from generator {c}",
             Self::Wall => "wall clock turns, and says {a} ms",
+            Self::Fall => "engine fails; {a} (1: and loses commits)",
+            Self::RaisedAfterLoss => "operator has raised to {a}",
             Self::Boot => "process starts, life {a}",
             Self::Up => "{a:id} serves, life {b}",
             Self::Crash => "process crashes, life {a}",

@@ -18,6 +18,7 @@ use super::config::{Config, Faults};
 use super::engine::{Ask, Asking, Outbox, Sent};
 use super::flakes::AskedWindow;
 use super::lease::Clock;
+use super::loss::{Backup, Fallen};
 use super::node::Node;
 use super::peer::Questions;
 use super::schedule::Happening;
@@ -64,6 +65,8 @@ pub(super) struct Slot {
     node: Option<Rc<Node>>,
     /// Its process stands still, and these tasks would go on.
     pub(super) paused: bool,
+    /// Which engine it knows.
+    pub(super) era: u32,
     pub(super) held: Vec<usize>,
     /// Sequences whose owners have not ended.
     seats: Vec<Rc<Sequence>>,
@@ -112,6 +115,10 @@ pub(super) struct World {
     /// How often each link is cut.
     pub(super) cuts: Vec<u32>,
     pub(super) away: bool,
+    /// How often another engine has taken over, what that one will hold, and what is not right yet.
+    pub(super) era: u32,
+    pub(super) backup: Option<Backup>,
+    pub(super) fallen: Option<Fallen>,
     /// The wall clocks of the servers.
     pub(super) walls: Vec<Wall>,
     /// The lease that each generator asks for, by its holder.
@@ -145,6 +152,7 @@ impl World {
             number: 0,
             node: None,
             paused: false,
+            era: 0,
             held: Vec::new(),
             seats: Vec::new(),
         };
@@ -165,6 +173,9 @@ impl World {
             asking: vec![vec![None; config.sequences.len()]; servers],
             cuts: vec![0; (servers + 1) * (servers + 1)],
             away: false,
+            era: 0,
+            backup: None,
+            fallen: None,
             walls: vec![Wall::right(0); servers],
             asked_windows: BTreeMap::new(),
             slots: (0..servers).map(slot).collect(),
@@ -221,6 +232,7 @@ impl World {
             self.schedule.plan(at, Happening::Ask(client));
         }
         self.plan_faults();
+        self.plan_loss();
     }
 
     /// Lets go of all servers.
@@ -260,6 +272,9 @@ impl World {
             Happening::Resume(life) => self.resume(life),
             Happening::Strike(fault) => self.strike(fault),
             Happening::Mend(link) => self.mend(link),
+            Happening::Fall => self.fall(),
+            Happening::Backup => self.back_up(),
+            Happening::Operate => self.operate(),
             Happening::Back => self.back(),
         }
     }
@@ -281,6 +296,7 @@ impl World {
     fn boot(&mut self, slot: usize) {
         self.slots[slot].number += 1;
         self.slots[slot].standing = Standing::Starting;
+        self.slots[slot].era = self.era;
         self.stats.starts += 1;
         let life = self.life(slot);
         self.line_here(life, What::Boot, [u64::from(life.number), 0, 0]);
@@ -352,7 +368,9 @@ impl World {
             kind,
             FailureKind::Unavailable | FailureKind::Indeterminate | FailureKind::Conflict
         );
-        if !right {
+        if kind == FailureKind::Corrupt && self.fallen.is_some() {
+            self.stats.mark(Mark::LossNoticed);
+        } else if !right {
             self.checks.find("refusal", format!("the store fails as {kind:?}: {message}"));
         }
     }
@@ -376,6 +394,7 @@ impl World {
         server: ServerId,
         turn: u64,
     ) {
+        self.checks.asks(life, sequence);
         self.asking[life.slot][sequence] = Some(Asking { life, sequence, ask, server, turn });
     }
 
@@ -411,6 +430,9 @@ impl World {
         let block = took.block;
         self.stats.issued += block.len();
         self.line(life.slot, sequence, What::Issued, [block.start(), block.end(), took.turn]);
+        if self.checks.is_issued_again(sequence, took) {
+            self.stats.mark(Mark::IssuedAgain);
+        }
         self.checks.issue(self.now, life, sequence, took);
     }
 
@@ -477,7 +499,7 @@ impl World {
         let done = self.outstanding == 0;
         match self.phase {
             Phase::Faults if self.asked >= self.goal => self.heal(),
-            Phase::Drain if done && all(Standing::Up) => {
+            Phase::Drain if done && all(Standing::Up) && self.fallen.is_none() => {
                 self.enter(Phase::Fresh);
                 self.ask_all();
             }
@@ -513,6 +535,10 @@ impl World {
             | Phase::LastStop
             | Phase::Over => {}
         }
+    }
+
+    pub(super) fn has_faults(&self) -> bool {
+        self.phase == Phase::Faults
     }
 
     fn stop_all(&mut self, phase: Phase) {

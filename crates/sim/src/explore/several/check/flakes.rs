@@ -10,6 +10,7 @@ use ticketd_core::snowflake::lease::Worker;
 use ticketd_core::time::UnixMillis;
 
 use super::Life;
+use super::loss::Before;
 use crate::explore::check::{Intervals, Unique};
 use crate::explore::stats::Mark;
 
@@ -31,6 +32,8 @@ pub(in crate::explore::several) struct Flakes {
     raised: BTreeMap<Life, u64>,
     /// The first tick that was never leased nor given up.
     latest: u64,
+    /// From this tick on answers are compared with all others; 0 if nothing was ever lost.
+    pub(super) sure_from: u64,
 }
 
 /// What is known of one worker ID.
@@ -41,6 +44,8 @@ struct Seen {
     issued: Unique,
     /// The largest position that was issued.
     last: u64,
+    /// What was issued by what an engine has forgotten.
+    before: Option<Before<u64>>,
 }
 
 /// What a right answer depends on, at its moment.
@@ -64,6 +69,7 @@ impl Flakes {
             answered: BTreeMap::new(),
             raised: BTreeMap::new(),
             latest: 0,
+            sure_from: 0,
         }
     }
 
@@ -74,6 +80,36 @@ impl Flakes {
     /// Until when all that was ever leased lasts.
     pub(in crate::explore::several) const fn ends(&self) -> UnixMillis {
         self.layout.time_of(self.latest)
+    }
+
+    /// The first tick that was never leased nor given up.
+    pub(super) const fn latest(&self) -> u64 {
+        self.latest
+    }
+
+    /// What the engine holds.
+    pub(super) fn image(&self) -> BTreeMap<u32, Worker> {
+        self.workers.iter().filter_map(|(id, seen)| Some((*id, seen.image?))).collect()
+    }
+
+    /// The engine knows no more than `images`.
+    pub(super) fn fall(&mut self, images: &BTreeMap<u32, Worker>) {
+        let per_tick = self.layout.ids_per_tick();
+        self.sure_from = u64::MAX;
+        for (id, seen) in &mut self.workers {
+            seen.image = images.get(id).copied();
+            let cut = seen.image.map_or(1, |worker| worker.mark);
+            seen.leased.cut(cut);
+            let mut reserved = BTreeMap::new();
+            for ((holder, _), leased) in self.leased.iter_mut().filter(|((_, of), _)| of == id) {
+                reserved.insert(*holder, leased.clone());
+                leased.cut(cut);
+            }
+            let kept = seen.issued.below(cut * per_tick);
+            let issued = std::mem::replace(&mut seen.issued, kept);
+            seen.last = seen.issued.issued().last();
+            seen.before = Some(Before::new(reserved, issued, cut * per_tick));
+        }
     }
 
     /// The mark of the record is `mark`.
@@ -152,13 +188,22 @@ impl Flakes {
         let Parts { tick, worker, .. } = parts;
         let mut wrong = Vec::new();
         let seen = self.workers.entry(worker).or_default();
-        seen.last = seen.last.max(block.last());
-        if let Err(message) = seen.issued.issue(block) {
-            wrong.push(("unique", format!("worker {worker}: {message}")));
-        }
         let leased = self.leased.get(&(holder, worker));
         let window = Block::new(tick, tick + 1).expect("no tick is the last number");
-        if !leased.is_some_and(|leased| leased.contains(window)) {
+        let holds = leased.is_some_and(|leased| leased.contains(window));
+        let before = seen.before.as_mut().filter(|before| !holds && before.holds(&holder, window));
+        let is_before = before.is_some();
+        let unique = match before {
+            Some(before) => before.issue(block, &mut seen.issued),
+            None => seen.issued.issue(block),
+        };
+        if !is_before {
+            seen.last = seen.last.max(block.last());
+        }
+        if let Err(message) = unique {
+            wrong.push(("unique", format!("worker {worker}: {message}")));
+        }
+        if !holds && !is_before {
             let message = format!("tick {tick} of worker {worker} was never leased by {holder}");
             wrong.push(("durable", message));
         }
@@ -189,6 +234,9 @@ impl Flakes {
     /// A server answers a client.
     pub(super) fn answer(&mut self, range: Range) -> Result<(), String> {
         let Some((parts, block)) = self.place(range) else { return Ok(()) };
+        if parts.tick < self.sure_from {
+            return Ok(());
+        }
         self.answered.entry(parts.worker).or_default().issue(block)
     }
 
