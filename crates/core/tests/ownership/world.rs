@@ -58,7 +58,7 @@ pub struct Scope {
     pub is_steady: bool,
     /// How often servers may begin anew.
     pub lives: u64,
-    /// Whether servers crash.
+    /// Whether servers crash, but for a steady one.
     pub crashes: bool,
     /// Turns of the sequence.
     pub turns: u64,
@@ -485,7 +485,8 @@ impl Model for World {
         }
         for (at, server) in state.servers.iter().enumerate() {
             let mut add = |event| actions.push(Some((event, at)));
-            let may_ask = state.renewals_left > 0 && !(self.scope.is_steady && at == STEADY);
+            let is_steady = self.scope.is_steady && at == STEADY;
+            let may_ask = state.renewals_left > 0 && !is_steady;
             Self::of_lease(server, may_ask).iter().copied().for_each(&mut add);
             self.of_owning(server, &state.engine).iter().copied().for_each(&mut add);
             self.of_client(server, state).iter().copied().for_each(&mut add);
@@ -493,7 +494,7 @@ impl Model for World {
             if !server.ending.is_empty() {
                 add(Event::EndReachesEngine);
             }
-            if self.scope.crashes && state.lives_left > 0 {
+            if self.scope.crashes && !is_steady && state.lives_left > 0 {
                 add(Event::Crashes);
             }
             if self.bug == Bug::LeaseByWallClock && server.set_back_us == 0 {
