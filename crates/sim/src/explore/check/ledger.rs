@@ -70,6 +70,19 @@ impl Ledger {
         self.runs.front().map_or(self.known, |run| run.0)
     }
 
+    /// Nothing at or above it is known to be reserved.
+    pub(super) const fn known(&self) -> u64 {
+        self.known
+    }
+
+    pub(super) const fn is_open(&self) -> bool {
+        self.opened
+    }
+
+    pub(super) const fn handing_back(&self) -> u64 {
+        self.handing_back
+    }
+
     /// The last ID that this life has issued; 0 if none.
     pub(super) const fn last(&self) -> u64 {
         self.last
