@@ -15,7 +15,7 @@ use crate::{output, signals};
 /// How `ticketd explore` is called.
 #[derive(Debug, Args)]
 pub struct ExploreArgs {
-    /// How many seeds to run; each makes a world of one server and one of several, every fourth
+    /// How many seeds to run; each makes a world of one server and one of several, every eighth
     /// also one on disk
     #[arg(long, value_name = "N", default_value = "1000",
           value_parser = clap::value_parser!(u64).range(1..))]
