@@ -90,7 +90,7 @@ impl Setting {
     const fn every(self) -> u64 {
         match self {
             Self::One | Self::Several | Self::Members => 1,
-            Self::Disk => 4,
+            Self::Disk => 8,
         }
     }
 

@@ -23,7 +23,7 @@ const JOBS_MAX: usize = 1024;
 /// How `ticketd explore` is called.
 #[derive(Debug, Args)]
 pub struct ExploreArgs {
-    /// How many seeds to run; each makes a world of every kind, but only every fourth one on disk
+    /// How many seeds to run; each makes a world of every kind, but only every eighth one on disk
     #[arg(long, value_name = "N", default_value = "1000",
           value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,

@@ -10,10 +10,12 @@
 //! | refusal | a refusal is of a kind that the moment allows, and in time |
 //! | ledger | the allocator's books are right, and it holds no more than it should |
 //! | successor | a stop that nothing disturbed leaves no gap |
+//! | accounts | what is booked as burnt by a crash is what the crash took, and what cannot be told from it |
 //! | gaps | every ID that was not issued is accounted for |
 //! | liveness | everybody is answered, and with success once all is well |
 //! | assertion | nothing in the core panics |
 
+mod accounts;
 mod durable;
 mod gaps;
 mod intervals;
@@ -29,6 +31,7 @@ use ticketd_core::record::{HandBack, Record, Reserve};
 
 use super::stats::Mark;
 use super::store::Effect;
+use accounts::Accounts;
 pub(super) use durable::Durable;
 pub(super) use gaps::Gaps;
 pub(super) use intervals::Intervals;
@@ -48,6 +51,7 @@ struct Sequence {
     known: Known,
     ledger: Ledger,
     gaps: Gaps,
+    accounts: Accounts,
     /// The ID that must be issued next, after a stop that nothing disturbed.
     successor: Option<u64>,
 }
@@ -63,7 +67,7 @@ pub(super) struct Checks {
 
 /// The checkers that compare the allocator's own books with others.
 #[cfg(feature = "mutants")]
-const BOOKS: &[&str] = &["ledger", "gaps"];
+const BOOKS: &[&str] = &["ledger", "gaps", "accounts"];
 
 impl Checks {
     pub(super) fn new<'a>(records: impl Iterator<Item = &'a Record>) -> Self {
@@ -73,6 +77,7 @@ impl Checks {
             known: Known::default(),
             ledger: Ledger::new(),
             gaps: Gaps::new(record.mark),
+            accounts: Accounts::default(),
             successor: None,
         });
         Self { sequences: sequences.collect(), found: None, ignored: &[] }
@@ -110,6 +115,7 @@ impl Checks {
     pub(super) fn commit(&mut self, sequence: usize, effect: Effect, record: &Record) {
         let s = &mut self.sequences[sequence];
         s.gaps.commit(effect);
+        s.accounts.commit(effect);
         match effect {
             Effect::ForeignRaised { .. } | Effect::ForeignReserved(_) => {
                 s.ledger.disturb();
@@ -144,6 +150,9 @@ impl Checks {
         for index in 0..self.sequences.len() {
             let s = &mut self.sequences[index];
             s.gaps.close(s.ledger.closed());
+            if s.ledger.is_open() {
+                s.accounts.close(&s.ledger);
+            }
             if crashed {
                 s.successor = None;
             }
@@ -222,15 +231,22 @@ impl Checks {
     }
 
     pub(super) fn opened(&mut self, sequence: usize, record: &Record) {
-        self.sequences[sequence].ledger.opened(record);
+        let s = &mut self.sequences[sequence];
+        s.ledger.opened(record);
+        let booked = s.accounts.opened(record, s.durable.mark);
+        self.note("accounts", booked);
     }
 
     pub(super) fn reserved(&mut self, sequence: usize, block: Block) -> Option<Mark> {
-        self.sequences[sequence].ledger.reserved(block)
+        let s = &mut self.sequences[sequence];
+        s.accounts.reserved();
+        s.ledger.reserved(block)
     }
 
     pub(super) fn raised(&mut self, sequence: usize, mark: u64) {
-        self.sequences[sequence].ledger.raised(mark);
+        let s = &mut self.sequences[sequence];
+        s.accounts.raised(mark);
+        s.ledger.raised(mark);
     }
 
     pub(super) fn exhausted(&mut self, sequence: usize) {
@@ -249,7 +265,9 @@ impl Checks {
 
     /// The server asks for a block.
     pub(super) fn asks(&mut self, sequence: usize, asked: Reserve) {
-        let result = self.sequences[sequence].ledger.asks(asked);
+        let s = &mut self.sequences[sequence];
+        s.accounts.asks(&s.ledger);
+        let result = s.ledger.asks(asked);
         self.note("ledger", result);
     }
 

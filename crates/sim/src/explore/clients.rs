@@ -60,6 +60,8 @@ pub(super) struct Request {
     pub(super) sequence: usize,
     pub(super) wish: Wish,
     pub(super) deadline: u64,
+    /// It is part of a pipelined batch.
+    pub(super) of_batch: bool,
     /// What clients knew when it was made.
     pub(super) known: Known,
     pub(super) state: State,
@@ -71,10 +73,13 @@ pub(super) struct Request {
     must_succeed: bool,
 }
 
-/// What a client does next.
-pub(super) fn wish(draw: &mut Draw, mix: &Mix, known: Known) -> Wish {
+/// How far from the durable mark a raise goes that is drawn around it.
+const NEAR_MARK: u64 = 50;
+
+/// What a client does next; `mark` is the durable one.
+fn wish(draw: &mut Draw, mix: &Mix, known: Known, mark: u64) -> Wish {
     if draw.chance(mix.raise) {
-        return Wish::Raise(floor(draw, mix, known));
+        return Wish::Raise(floor(draw, mix, known, mark));
     }
     if draw.chance(mix.batch) {
         return Wish::Batch(draw.between(2, 40));
@@ -88,7 +93,13 @@ pub(super) fn wish(draw: &mut Draw, mix: &Mix, known: Known) -> Wish {
     Wish::Take(1)
 }
 
-fn floor(draw: &mut Draw, mix: &Mix, known: Known) -> u64 {
+fn floor(draw: &mut Draw, mix: &Mix, known: Known, mark: u64) -> u64 {
+    // No client knows the mark. But a raise to just below it is one that the store must refuse to
+    // follow, if its server does not know better: after a failure, or a write of somebody else.
+    if draw.chance(400) {
+        let lowest = mark.saturating_sub(NEAR_MARK).max(1);
+        return draw.between(lowest, mark.saturating_add(2));
+    }
     if draw.chance(mix.lower) {
         return known.answered.saturating_sub(draw.magnitude(1, 1_000)).max(1);
     }
@@ -105,9 +116,17 @@ impl World {
         }
         let sequence = self.draw.below(self.config.sequences.len() as u64) as usize;
         let known = self.checks.known(sequence);
-        let wish = wish(&mut self.draw, &self.config.mix, known);
+        let mark = self.store.record(sequence).mark;
+        let wish = wish(&mut self.draw, &self.config.mix, known, mark);
         let patience = self.draw.magnitude(1_000, self.config.deadline_us);
         self.request(client, sequence, wish, patience, false);
+    }
+
+    /// A client asks for a raise, in the first phase.
+    pub(super) fn ask_raise(&mut self, sequence: usize, floor: u64) {
+        let client = self.draw.below(self.config.clients) as usize;
+        let patience = self.draw.magnitude(1_000, self.config.deadline_us);
+        self.request(client, sequence, Wish::Raise(floor), patience, false);
     }
 
     /// A client makes a request that must be answered with success.
@@ -121,6 +140,7 @@ impl World {
             sequence,
             wish,
             deadline: self.now + patience,
+            of_batch: false,
             known: self.checks.known(sequence),
             state: State::Asked,
             gone: false,
@@ -203,6 +223,7 @@ impl World {
                 sequence,
                 wish,
                 deadline,
+                of_batch: true,
                 known,
                 state: State::Waiting,
                 gone: false,

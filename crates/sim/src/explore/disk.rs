@@ -175,6 +175,10 @@ impl World {
             Effect::Reserved(block) => {
                 (What::CommitReserve, message.id, block.start(), block.end())
             }
+            Effect::Raised { from, to } if from >= to => {
+                self.stats.mark(Mark::RaiseFoundHigher);
+                (What::CommitRaise, message.id, from, to)
+            }
             Effect::Raised { from, to } => (What::CommitRaise, message.id, from, to),
             Effect::HandedBack(ids) => (What::CommitHandBack, message.id, ids.start, ids.end),
             Effect::ForeignRaised { from, to } => {
@@ -235,11 +239,15 @@ impl World {
             return;
         }
         let sequence = self.draw.below(self.config.sequences.len() as u64) as usize;
-        let op = if self.draw.chance(500) {
-            Op::ForeignRaise(self.draw.magnitude(1, 5_000))
-        } else {
-            Op::ForeignReserve(self.draw.magnitude(1, 500))
-        };
+        let by_raise = self.draw.chance(500);
+        let by = self.draw.magnitude(1, if by_raise { 5_000 } else { 500 });
+        let op = if by_raise { Op::ForeignRaise(by) } else { Op::ForeignReserve(by) };
+        if self.draw.chance(300) {
+            // Higher than the server knows, and not as high as the mark will be.
+            let above = self.draw.below(by);
+            let mark = self.store.record(sequence).mark;
+            self.ask_raise(sequence, mark.saturating_add(above));
+        }
         if self.admits(sequence, Fault::Foreign) {
             self.line(sequence, What::Foreign, [0; 3]);
             let message = self.message(sequence, None, op);

@@ -60,6 +60,8 @@ pub(super) struct RealStore {
     /// The commits that the witness has seen, as the kernel has it and as the disk has it.
     witnessed: u64,
     witnessed_durably: u64,
+    /// How many commits there were before the group that is served.
+    committed: u64,
     /// The server was told to start again, after its store had stopped.
     restart_planned: bool,
 }
@@ -91,6 +93,7 @@ impl RealStore {
             copy: None,
             witnessed: 0,
             witnessed_durably: 0,
+            committed: 0,
             restart_planned: false,
         }
     }

@@ -20,6 +20,8 @@ pub enum StoreMutant {
     RaiseAsSet,
     /// Takes IDs back without looking where the mark is.
     HandBackBlindly,
+    /// Remembers of a block that all of it is spent.
+    AllIsSpent,
 }
 
 /// A deliberate bug, wherever it is.
@@ -43,7 +45,7 @@ pub enum AnyMutant {
 
 impl AnyMutant {
     /// Those that the world of one server must catch.
-    pub const ONE: [Self; 13] = [
+    pub const ONE: [Self; 14] = [
         Self::Core(Mutant::AdoptBeforeCommit),
         Self::Core(Mutant::StartBySubtraction),
         Self::Core(Mutant::AdoptAfterIndeterminate),
@@ -57,6 +59,7 @@ impl AnyMutant {
         Self::Store(StoreMutant::AnswerBeforeDurable),
         Self::Store(StoreMutant::RaiseAsSet),
         Self::Store(StoreMutant::HandBackBlindly),
+        Self::Store(StoreMutant::AllIsSpent),
     ];
 
     /// Those that the world of several servers must catch.
@@ -166,6 +169,7 @@ impl AnyMutant {
                 StoreMutant::AnswerBeforeDurable => bugs.answer_before_durable = true,
                 StoreMutant::RaiseAsSet => bugs.raise_as_set = true,
                 StoreMutant::HandBackBlindly => bugs.hand_back_blindly = true,
+                StoreMutant::AllIsSpent => bugs.all_is_spent = true,
             }
         }
         bugs

@@ -352,6 +352,13 @@ impl World {
         };
         let floor = floor.min(ticketd_core::limits::MARK_MAX);
         self.line(sequence, What::Acknowledge, [id.0 as u64, floor, 0]);
+        if floor == ticketd_core::limits::MARK_MAX {
+            self.stats.mark(Mark::RaisedToEnd);
+        }
+        if self.draw.chance(100) {
+            // What is promised must outlive the promise.
+            self.crash_in = self.crash_in.min(2);
+        }
         let mark = self.checks.acknowledge(sequence, floor);
         if let Some(mark) = mark {
             self.stats.mark(Mark::RaisedByMemory);
@@ -391,7 +398,22 @@ impl World {
         self.checks.refuse(sequence, refusal, refused);
         self.check_in_time(id);
         let exhausted = matches!(refusal, Refusal::Exhausted { .. });
+        if let Refusal::Exhausted { left } = refusal {
+            self.mark_exhausted(id, count, *left);
+        }
         self.send(id, Answer::Refused { exhausted });
+    }
+
+    /// Tells apart who finds the ID space used up.
+    fn mark_exhausted(&mut self, id: RequestId, count: u64, left: u64) {
+        self.stats.mark(match (count, self.requests[id.0].of_batch) {
+            (_, true) => Mark::ExhaustedBatch,
+            (1, false) => Mark::ExhaustedOne,
+            (_, false) => Mark::ExhaustedRange,
+        });
+        if left > 0 {
+            self.stats.mark(Mark::ExhaustedLeft);
+        }
     }
 
     /// Whoever waits is told at the deadline at the latest.

@@ -202,14 +202,26 @@ marks! {
     RaisedAfterLoss: "operator raised a sequence after a loss",
     IssuedAgain: "ID that was lost was issued again",
     TicksRunOut: "refused since the ticks have run out",
+    ExhaustedOne: "one ID refused as exhausted",
+    ExhaustedRange: "range refused as exhausted",
+    ExhaustedBatch: "part of a pipelined batch refused as exhausted",
+    ExhaustedLeft: "range refused as exhausted, and fewer were left",
+    RaisedToEnd: "raised to the end of the ID space",
+    RaiseFoundHigher: "raise found a higher mark in the store",
 }
 
 /// How many marks there are.
-const MARKS: usize = Mark::TicksRunOut as usize + 1;
+const MARKS: usize = Mark::RaiseFoundHigher as usize + 1;
 
 impl Mark {
     /// What the world of one server can reach.
-    pub const ONE: [Self; 50] = [
+    pub const ONE: [Self; 56] = [
+        Self::ExhaustedOne,
+        Self::ExhaustedRange,
+        Self::ExhaustedBatch,
+        Self::ExhaustedLeft,
+        Self::RaisedToEnd,
+        Self::RaiseFoundHigher,
         Self::Crash,
         Self::CleanStop,
         Self::SlowStore,

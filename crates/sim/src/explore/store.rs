@@ -75,6 +75,7 @@ pub(super) struct Bugs {
     pub(super) answer_before_durable: bool,
     pub(super) raise_as_set: bool,
     pub(super) hand_back_blindly: bool,
+    pub(super) all_is_spent: bool,
 }
 
 /// The store. See the [module](self).
@@ -160,7 +161,8 @@ impl Store {
             Op::Open => (Reply::Opened(*record), Effect::Nothing),
             Op::Reserve(asked) => {
                 let len = asked.len.min(message.longest);
-                reserve(record, Reserve { len, ..asked }, Effect::Reserved)
+                let spent = if bugs.all_is_spent { u64::MAX } else { asked.spent };
+                reserve(record, Reserve { len, spent, ..asked }, Effect::Reserved)
             }
             Op::ForeignReserve(len) => reserve(
                 record,

@@ -73,7 +73,7 @@ pub(super) struct World {
     pub(super) actions: Vec<Action<RequestId>>,
     phase_limit: u64,
     goal: u64,
-    crash_in: u64,
+    pub(super) crash_in: u64,
     stop_in: u64,
     #[cfg(feature = "mutants")]
     bug: Bug,

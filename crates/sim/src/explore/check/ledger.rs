@@ -75,6 +75,14 @@ impl Ledger {
         self.known
     }
 
+    pub(super) const fn is_open(&self) -> bool {
+        self.opened
+    }
+
+    pub(super) const fn handing_back(&self) -> u64 {
+        self.handing_back
+    }
+
     /// The last ID that this life has issued; 0 if none.
     pub(in crate::explore) const fn last(&self) -> u64 {
         self.last

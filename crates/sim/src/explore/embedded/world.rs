@@ -257,6 +257,7 @@ impl World {
         self.trouble_in_group(real);
         let was_stopped = real.has_stopped();
         let Some(running) = &mut real.running else { return Outcome::Died };
+        real.committed = running.commits();
         let answers = running.serve(calls);
         let is_stopped = running.has_stopped();
         let hits = real.disk.take_hits();
@@ -328,10 +329,11 @@ impl World {
             return Outcome::Done(Vec::new());
         }
         let Some(running) = &real.running else { return Outcome::Died };
-        if hits.is_empty() {
-            real.witnessed = running.commits();
-        } else {
+        // A witness that could not be written is written again by the next commit, not before.
+        if !hits.is_empty() {
             self.stats.mark(Mark::WitnessBehind);
+        } else if running.commits() > real.committed {
+            real.witnessed = running.commits();
         }
         // A store that has just stopped shows nothing any more.
         let seen = running.look().or_else(|| real.images.first().cloned());
