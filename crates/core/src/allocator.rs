@@ -322,7 +322,7 @@ impl<R> Allocator<R> {
 
     fn adopt(&mut self, block: Block, out: &mut Vec<Action<R>>) {
         if !self.is_mutant(Mutant::HoleNotBooked) {
-            self.holding.book_hole_before(block);
+            self.holding.book_hole_before(block.start());
         }
         if self.is_mutant(Mutant::NewestBlockFirst) && self.holding.held() > 0 {
             self.holding.put_in_front(block);
@@ -401,6 +401,11 @@ impl<R> Allocator<R> {
             failure.kind == FailureKind::Conflict && self.failures_in_row <= CONFLICT_RETRIES_MAX;
         let pause = if at_once { 0 } else { pause_us(self.failures_in_row) };
         self.retry_at = Some(now.plus_micros(pause));
+        if failure.kind == FailureKind::Indeterminate
+            && let Question::Reserve(asked) = question
+        {
+            self.holding.doubt(asked.len);
+        }
         if self.is_mutant(Mutant::NeverRetry) {
             self.retry_at = Some(Instant::from_micros(u64::MAX));
         }

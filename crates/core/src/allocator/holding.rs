@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use crate::allocator::demand::Demand;
 use crate::block::Block;
 use crate::cursor::{Cursor, NEVER};
+use crate::definition::Order;
 use crate::limits::{ID_MIN, MARK_MAX};
 use crate::record::{HandBack, Record};
 
@@ -101,6 +102,11 @@ pub(super) struct Holding {
     mark: u64,
     /// The mark when everything is reserved: see [`Record::mark_max`].
     mark_max: u64,
+    /// Whether other servers reserve from the same mark: what lies between two blocks is theirs, but
+    /// for what attempts of unknown outcome may have reserved.
+    shared: bool,
+    /// IDs that attempts of unknown outcome have asked for since the last block.
+    uncertain: u64,
     tally: Tally,
     /// IDs that were taken and then burnt as fenced.
     forgotten: u64,
@@ -117,6 +123,8 @@ impl Holding {
             beyond: None,
             mark: ID_MIN,
             mark_max: MARK_MAX,
+            shared: false,
+            uncertain: 0,
             tally: Tally::default(),
             forgotten: 0,
             last_known: false,
@@ -127,6 +135,7 @@ impl Holding {
     pub(super) fn begin(&mut self, record: &Record) {
         self.mark = record.mark;
         self.mark_max = record.mark_max();
+        self.shared = record.definition.order == Order::Loose;
         self.last_known = record.unaccounted() == 0;
         self.burn(Burn::Crash, record.unaccounted());
     }
@@ -244,9 +253,17 @@ impl Holding {
         if wanted { front.end().saturating_sub(demand.low_water()) } else { NEVER }
     }
 
-    /// Books what lies between the mark and a new block: nobody will ever issue it.
-    pub(super) fn book_hole_before(&mut self, block: Block) {
-        self.burn(Burn::Indeterminate, block.start().saturating_sub(self.mark));
+    /// An attempt to reserve `len` IDs has ended, and nobody knows how.
+    pub(super) const fn doubt(&mut self, len: u64) {
+        self.uncertain = self.uncertain.saturating_add(len);
+    }
+
+    /// Books what lies between the mark and `start`, where the next block begins or all ends:
+    /// nobody will ever issue it.
+    pub(super) fn book_hole_before(&mut self, start: u64) {
+        let hole = start.saturating_sub(self.mark);
+        let uncertain = core::mem::take(&mut self.uncertain);
+        self.burn(Burn::Indeterminate, if self.shared { hole.min(uncertain) } else { hole });
     }
 
     /// Takes over a block that the store has made durable. `nobody_waits` says that an adjacent
@@ -345,6 +362,7 @@ impl Holding {
 
     /// There is no ID left to reserve.
     pub(super) fn exhaust(&mut self) {
+        self.book_hole_before(self.mark_max);
         self.mark = self.mark_max;
     }
 

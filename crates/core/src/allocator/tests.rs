@@ -1,5 +1,7 @@
 //! Scripts: events go in, and what the allocator wants done is compared line by line.
 
+mod burnt;
+
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -30,9 +32,13 @@ impl Script {
 
     /// An allocator whose record is read: everything below `mark` is reserved, and spent.
     fn opened(block_len: BlockLen, mark: u64) -> Self {
+        Self::opened_as(Definition::default(), block_len, mark)
+    }
+
+    fn opened_as(definition: Definition, block_len: BlockLen, mark: u64) -> Self {
         let mut script = Self::new(block_len);
         assert_eq!(script.tick(), "open #0");
-        let record = Record { mark, spent: mark, ..Record::new(Definition::default()) };
+        let record = Record { mark, spent: mark, ..Record::new(definition) };
         assert_eq!(script.tell(Event::Opened(AttemptId(0), record, 0)), "");
         script
     }
@@ -528,16 +534,6 @@ fn the_late_in_front_give_way_to_those_behind() {
     assert_eq!(s.want(2, 500), "reserve #2: 500 from 11");
     assert_eq!(s.after(TIMEOUT_US / 2).want(3, 4), "");
     assert_eq!(s.after(TIMEOUT_US / 2).tick(), "2 is late; 3 gets [2, 6)");
-}
-
-#[test]
-fn what_a_crash_may_have_burnt_is_known_at_the_next_start() {
-    let mut s = Script::new(BlockLen::Auto);
-    s.tick();
-    let record = Record { mark: 1000, spent: 936, ..Record::new(Definition::default()) };
-    s.tell(Event::Opened(AttemptId(0), record, 0));
-    assert_eq!(s.burnt(Burn::Crash), 64);
-    assert_eq!(s.allocator.observe().last, None, "nobody knows which was the last");
 }
 
 #[test]

@@ -162,7 +162,8 @@ impl Ledger {
     }
 
     /// Nothing is left to reserve: the mark is this.
-    pub(in crate::explore) const fn exhausted(&mut self, mark_max: u64) {
+    pub(in crate::explore) fn exhausted(&mut self, mark_max: u64) {
+        self.burn(Burn::Indeterminate, mark_max.saturating_sub(self.known));
         self.known = mark_max;
     }
 
