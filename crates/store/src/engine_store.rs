@@ -34,8 +34,8 @@ use crate::engine::{Change, Engine, Entry, Key, LIST_MAX, Outcome, Version};
 use crate::error::StoreError;
 
 pub use mutant::Mutant;
-use workers::Mine;
 pub use servers::{Announced, Announcement};
+use workers::Mine;
 
 /// Lost compare-and-swaps in a row after which a call gives up as `Conflict`. With an owner per
 /// sequence there is rarely one; several servers that share a loose sequence lose some.
@@ -147,8 +147,7 @@ impl EngineStore {
     fn note(&self, name: &Name, state: Shared, version: Version) {
         let mut known = self.known();
         let forgets = self.is_mutant(Mutant::ForgetsSeen);
-        let newer =
-            forgets || known.get(name).is_none_or(|known| state.can_follow(&known.seen));
+        let newer = forgets || known.get(name).is_none_or(|known| state.can_follow(&known.seen));
         if newer {
             known.insert(name.clone(), Known { seen: state, version: Some(version) });
         }

@@ -212,8 +212,8 @@ fn went_back(name: &Name, leased: Leased, end: u64) -> StoreError {
     let (worker, start) = (leased.worker, leased.window.start());
     let message = format!(
         "the store went back: worker ID {worker} is free from tick {start}, after {end}; restore \
-         its latest state, or restart all servers and raise the sequence to tick {end} or above: \
-         {name}"
+         its latest state, or restart all servers and, once it has come, raise the sequence to an \
+         ID of tick {end} or above: {name}"
     );
     StoreError::new(FailureKind::Corrupt, message)
 }

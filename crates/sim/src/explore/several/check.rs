@@ -469,7 +469,8 @@ impl Checks {
     /// A server decides to answer what it took.
     pub(super) fn is_issued_again(&self, sequence: usize, took: Took) -> bool {
         let s = &self.sequences[sequence];
-        s.is_issued_before(took.block) || (s.before.is_some() && s.issued.issued().touches(took.block))
+        s.is_issued_before(took.block)
+            || (s.before.is_some() && s.issued.issued().touches(took.block))
     }
 
     pub(super) fn issue(&mut self, now: u64, life: Life, sequence: usize, took: Took) {

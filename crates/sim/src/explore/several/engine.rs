@@ -193,7 +193,16 @@ impl World {
         let at = self.now + self.config.call_timeout_us;
         let timeout = self.schedule.plan(at, Happening::Timeout(id));
         let reply = Some(reply);
-        self.calls.push(Sent { life, op, asking, window, reply, applied: false, era: self.era, timeout });
+        self.calls.push(Sent {
+            life,
+            op,
+            asking,
+            window,
+            reply,
+            applied: false,
+            era: self.era,
+            timeout,
+        });
         if self.is_cut(life.slot, ENGINE) {
             self.stats.mark(Mark::EngineCutOff);
         } else if self.draw.chance(self.faults.call_refused) {
