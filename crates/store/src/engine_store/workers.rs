@@ -39,7 +39,11 @@ impl EngineStore {
                 Err(_) if own.is_some() => continue,
                 Err(why) => return Ok(Err(why)),
             };
-            check_rises(name, &before, leased)?;
+            match check_rises(name, &before, leased) {
+                // Of the others it knows nothing yet.
+                Err(_) if own.is_some() => continue,
+                risen => risen?,
+            }
             let worker = workers[&leased.worker];
             let version = versions.iter().find(|(id, _)| *id == leased.worker);
             let version = version.map_or(Version::ABSENT, |(_, version)| *version);
