@@ -1,6 +1,7 @@
 //! Every deliberate bug is caught: the checkers check something.
 
 use ticketd_core::allocator::Mutant;
+use ticketd_core::snowflake::generator::Mutant as GeneratorMutant;
 use ticketd_sim::explore::{
     AnyMutant, MemberMutant, Options, ServerMutant, Setting, StoreMutant, run_seed,
 };
@@ -23,6 +24,9 @@ const fn bound_of_several(mutant: AnyMutant) -> u64 {
     match mutant {
         AnyMutant::EngineStore(EngineStoreMutant::HandBackInAnyTurn) => 1_500,
         AnyMutant::EngineStore(EngineStoreMutant::TurnNotCompared) => 200,
+        AnyMutant::EngineStore(EngineStoreMutant::LastTickForgotten) => 150,
+        AnyMutant::EngineStore(EngineStoreMutant::ForgetsSeen) => 400,
+        AnyMutant::Generator(GeneratorMutant::ReleasesBetween) => 1_500,
         AnyMutant::Server(ServerMutant::NoDrift) => 400,
         AnyMutant::Server(ServerMutant::LooksFirst | ServerMutant::CountsFromAnswer) => 100,
         _ => 20,

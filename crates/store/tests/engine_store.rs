@@ -268,6 +268,39 @@ async fn a_store_that_went_back_is_noticed_by_all_who_have_seen_more() {
     assert_eq!(kind(a.reserve(&name(), ask(of_a)).await), FailureKind::Corrupt);
 }
 
+/// Found by the world of several servers: a stale standby took over and leased the same ticks to
+/// the same generator, whose assertion ended the server.
+#[tokio::test]
+async fn ticks_that_a_store_that_went_back_gives_twice_are_refused_until_a_raise() {
+    let (engine, a, b) = two().await;
+    let layout = preset::find(preset::DEFAULT).unwrap();
+    let counter_start = CounterStart::Zero;
+    let definition = Definition::of(Kind::Snowflake(Snowflake { layout, counter_start }));
+    a.create(&name(), definition).await.unwrap();
+    let ask = |holder| LeaseAsk {
+        holder,
+        preferred: Some(0),
+        floor: 1,
+        len: 10,
+        workers: layout.workers(),
+        ticks: layout.ticks(),
+    };
+    let first = a.lease(&name(), ask(1)).await.unwrap().unwrap();
+    let old = value(&engine, "worker/notes#00000000").await;
+    let second = a.lease(&name(), ask(1)).await.unwrap().unwrap();
+    assert_eq!(second.window.start(), first.window.end());
+    meddle(&engine, "worker/notes#00000000", &old).await;
+    for _ in 0..2 {
+        let refused = a.lease(&name(), ask(1)).await.unwrap_err();
+        assert_eq!(refused.kind, FailureKind::Corrupt);
+        assert!(refused.message.contains("raise the sequence"), "{}", refused.message);
+    }
+    assert_eq!(value(&engine, "worker/notes#00000000").await, old, "nothing is leased");
+    b.raise(&name(), second.window.end()).await.unwrap();
+    let third = a.lease(&name(), ask(1)).await.unwrap().unwrap();
+    assert_eq!(third.window.start(), second.window.end());
+}
+
 #[tokio::test]
 async fn all_servers_of_a_cluster_know_its_id_and_a_later_form_is_refused() {
     let engine = Arc::new(MemoryEngine::new());

@@ -24,6 +24,8 @@ impl EngineStore {
         ask: LeaseAsk,
     ) -> Result<Result<Leased, NoLease>, StoreError> {
         for attempt in 0..ATTEMPTS_MAX {
+            // What the engine says now must follow what was known before it was asked.
+            let before = self.ends(name, ask.holder);
             // Whoever renews looks at its own worker ID alone.
             let own = if attempt == 0 { self.own_worker(name, ask.holder) } else { None };
             let (state, of_record) =
@@ -37,7 +39,11 @@ impl EngineStore {
                 Err(_) if own.is_some() => continue,
                 Err(why) => return Ok(Err(why)),
             };
-            self.check_rises(name, ask.holder, leased)?;
+            match check_rises(name, &before, leased) {
+                // Of the others it knows nothing yet.
+                Err(_) if own.is_some() => continue,
+                risen => risen?,
+            }
             let worker = workers[&leased.worker];
             let version = versions.iter().find(|(id, _)| *id == leased.worker);
             let version = version.map_or(Version::ABSENT, |(_, version)| *version);
@@ -85,22 +91,17 @@ impl EngineStore {
         self.mine().get(&(name.clone(), holder)).map(|mine| mine.last)
     }
 
-    /// Windows of a holder rise on each worker ID: whoever is given less has another engine than
-    /// before.
-    fn check_rises(&self, name: &Name, holder: u64, leased: Leased) -> Result<(), StoreError> {
-        let mine = self.mine();
-        let end = mine.get(&(name.clone(), holder)).and_then(|mine| mine.ends.get(&leased.worker));
-        match end.copied().filter(|end| leased.window.start() < *end) {
-            Some(end) => Err(went_back(name, leased, end)),
-            None => Ok(()),
-        }
+    /// The first tick of each worker ID that `holder` was never given.
+    fn ends(&self, name: &Name, holder: u64) -> BTreeMap<u32, u64> {
+        self.mine().get(&(name.clone(), holder)).map(|mine| mine.ends.clone()).unwrap_or_default()
     }
 
     fn remember(&self, name: &Name, holder: u64, leased: Leased) {
         let mut mine = self.mine();
         let mine = mine.entry((name.clone(), holder)).or_default();
         mine.last = leased.worker;
-        mine.ends.insert(leased.worker, leased.window.end());
+        let end = mine.ends.entry(leased.worker).or_default();
+        *end = leased.window.end().max(*end);
     }
 
     /// Whoever releases gives up all from there on.
@@ -208,12 +209,20 @@ fn checksum(name: &Name, id: u32, fields: &str) -> u32 {
     hasher.finalize()
 }
 
+/// Windows of a holder rise on each worker ID: whoever is given less has another engine than before.
+fn check_rises(name: &Name, before: &BTreeMap<u32, u64>, leased: Leased) -> Result<(), StoreError> {
+    match before.get(&leased.worker).filter(|end| leased.window.start() < **end) {
+        Some(end) => Err(went_back(name, leased, *end)),
+        None => Ok(()),
+    }
+}
+
 fn went_back(name: &Name, leased: Leased, end: u64) -> StoreError {
     let (worker, start) = (leased.worker, leased.window.start());
     let message = format!(
         "the store went back: worker ID {worker} is free from tick {start}, after {end}; restore \
-         its latest state, or restart all servers and raise the sequence to tick {end} or above: \
-         {name}"
+         its latest state, or restart all servers and, once it has come, raise the sequence to an \
+         ID of tick {end} or above: {name}"
     );
     StoreError::new(FailureKind::Corrupt, message)
 }

@@ -69,8 +69,8 @@ impl World {
                     self.stop(slot);
                 }
                 // What it holds may be worth nothing any more when it goes on.
-                if self.faults.pause_every > 0 && self.draw.chance(400) {
-                    let lasts = self.draw.magnitude(ttl / 2, ttl * 3);
+                if self.faults.pause_every > 0 && self.draw.chance(800) {
+                    let lasts = self.draw.between(ttl, ttl * 3);
                     self.pause(slot, lasts, Fault::Pause);
                 }
             }
