@@ -39,7 +39,9 @@ impl EngineStore {
                 Err(_) if own.is_some() => continue,
                 Err(why) => return Ok(Err(why)),
             };
-            match check_rises(name, &before, leased) {
+            // Nor may it have been released meanwhile.
+            let now = self.ends(name, ask.holder);
+            match check_rises(name, [&before, &now], leased) {
                 // Of the others it knows nothing yet.
                 Err(_) if own.is_some() => continue,
                 risen => risen?,
@@ -210,11 +212,14 @@ fn checksum(name: &Name, id: u32, fields: &str) -> u32 {
 }
 
 /// Windows of a holder rise on each worker ID: whoever is given less has another engine than before.
-fn check_rises(name: &Name, before: &BTreeMap<u32, u64>, leased: Leased) -> Result<(), StoreError> {
-    match before.get(&leased.worker).filter(|end| leased.window.start() < **end) {
-        Some(end) => Err(went_back(name, leased, *end)),
-        None => Ok(()),
-    }
+fn check_rises(
+    name: &Name,
+    known: [&BTreeMap<u32, u64>; 2],
+    leased: Leased,
+) -> Result<(), StoreError> {
+    let ends = known.map(|ends| ends.get(&leased.worker).copied().unwrap_or_default());
+    let end = ends[0].min(ends[1]);
+    if leased.window.start() < end { Err(went_back(name, leased, end)) } else { Ok(()) }
 }
 
 fn went_back(name: &Name, leased: Leased, end: u64) -> StoreError {
