@@ -25,7 +25,7 @@ const fn bound_of_several(mutant: AnyMutant) -> u64 {
         AnyMutant::EngineStore(EngineStoreMutant::HandBackInAnyTurn) => 1_500,
         AnyMutant::EngineStore(EngineStoreMutant::TurnNotCompared) => 200,
         AnyMutant::EngineStore(EngineStoreMutant::LastTickForgotten) => 150,
-        AnyMutant::EngineStore(EngineStoreMutant::ForgetsSeen) => 400,
+        AnyMutant::EngineStore(EngineStoreMutant::ForgetsSeen) => 3_000,
         AnyMutant::Generator(GeneratorMutant::ReleasesBetween) => 1_500,
         AnyMutant::Server(ServerMutant::NoDrift) => 400,
         AnyMutant::Server(ServerMutant::LooksFirst | ServerMutant::CountsFromAnswer) => 100,

@@ -49,7 +49,7 @@ impl Loss {
             6 => Kind::Stale,
             _ => Kind::Restore,
         };
-        let at_us = draw.magnitude(4 * ttl_us, 24 * ttl_us);
+        let at_us = draw.magnitude(4 * ttl_us, 14 * ttl_us);
         let age_us = match kind {
             Kind::Restore => draw.between(ttl_us / 2, 3 * ttl_us),
             Kind::Steady | Kind::Failover | Kind::Stale => draw.magnitude(1_000, 2 * ttl_us),

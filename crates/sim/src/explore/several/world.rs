@@ -190,8 +190,7 @@ impl World {
             resumed: Vec::new(),
             phase_limit: u64::MAX,
             settled_at: 0,
-            // More than one server needs more to be kept busy.
-            goal: u64::from(options.requests) * 3 / 2,
+            goal: u64::from(options.requests),
             draw,
             config,
         }
