@@ -105,23 +105,13 @@ impl Setting {
     }
 
     /// What a world of it can reach.
-    pub const fn marks(self) -> &'static [Mark] {
-        match self {
-            Self::One => &Mark::ONE,
-            Self::Several => &Mark::SEVERAL,
-            Self::Members => &Mark::MEMBERS,
-            Self::Disk => &Mark::DISK,
-        }
+    pub fn marks(self) -> Vec<Mark> {
+        Mark::ALL.iter().copied().filter(|mark| mark.is_reached(self)).collect()
     }
 
     /// Those that are faults.
-    pub const fn faults(self) -> &'static [Mark] {
-        match self {
-            Self::One => &Mark::FAULTS_ONE,
-            Self::Several => &Mark::FAULTS_SEVERAL,
-            Self::Members => &Mark::FAULTS_MEMBERS,
-            Self::Disk => &Mark::FAULTS_DISK,
-        }
+    pub fn faults(self) -> Vec<Mark> {
+        Mark::ALL.iter().copied().filter(|mark| mark.is_fault(self)).collect()
     }
 }
 

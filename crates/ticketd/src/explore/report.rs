@@ -75,9 +75,9 @@ impl Report<'_> {
         )?;
         let faults: Vec<String> = setting
             .faults()
-            .iter()
-            .filter(|fault| stats.marked(**fault) > 0)
-            .map(|fault| format!("{} {}", fault.as_str(), stats.marked(*fault)))
+            .into_iter()
+            .filter(|fault| stats.marked(*fault) > 0)
+            .map(|fault| format!("{} {}", fault.as_str(), stats.marked(fault)))
             .collect();
         match faults.as_slice() {
             [] => writeln!(out, "  no faults"),
@@ -106,8 +106,8 @@ impl Report<'_> {
 
     fn counted(&self, setting: Setting) -> Value {
         let stats = &self.searched.summary.stats[setting as usize];
-        let marks = setting.marks().iter();
-        let marks = marks.map(|mark| (mark.as_str().to_owned(), stats.marked(*mark).into()));
+        let marks = setting.marks().into_iter();
+        let marks = marks.map(|mark| (mark.as_str().to_owned(), stats.marked(mark).into()));
         json!({
             "requests": stats.requests,
             "issued": stats.issued,
