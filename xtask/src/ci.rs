@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 
@@ -11,52 +12,55 @@ use crate::needs;
 /// One step: what it shows, the cargo arguments, and extra environment.
 struct Step {
     what: &'static str,
-    args: &'static [&'static str],
+    args: Vec<String>,
     env: &'static [(&'static str, &'static str)],
 }
 
-const fn step(what: &'static str, args: &'static [&'static str]) -> Step {
-    Step { what, args, env: &[] }
+fn step(what: &'static str, args: &[&str]) -> Step {
+    Step { what, args: args.iter().map(ToString::to_string).collect(), env: &[] }
 }
 
-const STEPS: [Step; 7] = [
-    step("the format", &["fmt", "--all", "--check"]),
-    step(
-        "the lints",
-        &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"],
-    ),
-    step("the tests", &["test", "--workspace", "--no-fail-fast"]),
-    step("the upgrade, one server at a time, and back", &["xtask", "upgrade"]),
-    Step {
-        what: "the cursor against every interleaving",
-        args: &["test", "--package", "ticketd-core", "--release", "--lib", "loom_tests"],
-        env: &[("RUSTFLAGS", "--cfg loom"), ("CARGO_TARGET_DIR", "target/loom")],
-    },
-    step(
-        "the deterministic world against deliberate bugs",
-        &[
-            "test",
-            "--package",
-            "ticketd-sim",
-            "--features",
-            "mutants",
-            "--release",
-            "--test",
-            "explore_mutants",
-        ],
-    ),
-    step(
-        "the deterministic world",
-        &["run", "--quiet", "--release", "--", "explore", "--seeds", "2000"],
-    ),
-];
+/// All steps. `fresh` is the first of the seeds that no run before has seen.
+fn steps(fresh: u64) -> Vec<Step> {
+    let clippy =
+        ["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"].as_slice();
+    let loom = ["test", "--package", "ticketd-core", "--release", "--lib", "loom_tests"].as_slice();
+    let mutants = ["test", "--package", "ticketd-sim", "--features", "mutants", "--release"];
+    let explore = ["run", "--quiet", "--release", "--", "explore"];
+    let fresh = fresh.to_string();
+    vec![
+        step("the format", &["fmt", "--all", "--check"]),
+        step("the lints", clippy),
+        step("the tests", &["test", "--workspace", "--no-fail-fast"]),
+        step("the upgrade, one server at a time, and back", &["xtask", "upgrade"]),
+        Step {
+            env: &[("RUSTFLAGS", "--cfg loom"), ("CARGO_TARGET_DIR", "target/loom")],
+            ..step("the cursor against every interleaving", loom)
+        },
+        step(
+            "the deterministic worlds against deliberate bugs",
+            &[&mutants[..], &["--test", "explore_mutants"]].concat(),
+        ),
+        step("the deterministic worlds", &[&explore[..], &["--seeds", "2000"]].concat()),
+        step(
+            "the deterministic worlds, with fresh seeds",
+            &[&explore[..], &["--seeds", "500", "--from", &fresh]].concat(),
+        ),
+    ]
+}
+
+/// The seconds since 1970: another number for each run, and printed with it.
+#[expect(clippy::disallowed_methods, reason = "each run is to see other seeds")]
+fn seconds() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
 
 /// Runs all steps, and ends with how many tests passed and failed.
 pub fn run(root: &Path) -> Result<()> {
     needs::provide()?;
     let (mut passed, mut failed) = (0, 0);
     let mut broken = Vec::new();
-    for step in &STEPS {
+    for step in &steps(seconds()) {
         println!("\n== {}: cargo {}", step.what, step.args.join(" "));
         let outcome = run_step(root, step)?;
         passed += outcome.passed;
@@ -81,7 +85,7 @@ struct Outcome {
 /// Runs a step, passing on what it prints, and counts the tests in it.
 fn run_step(root: &Path, step: &Step) -> Result<Outcome> {
     let mut child = Command::new(env!("CARGO"))
-        .args(step.args)
+        .args(&step.args)
         .envs(step.env.iter().copied())
         .current_dir(root)
         .stdout(Stdio::piped())
