@@ -51,6 +51,8 @@ pub struct EngineStore {
     engine: Arc<dyn Engine>,
     cluster: String,
     known: Mutex<HashMap<Name, Known>>,
+    /// The server that claimed last: this one.
+    server: Mutex<Option<ServerId>>,
     sequences: AtomicU64,
     claims: AtomicU64,
     takeovers: AtomicU64,
@@ -104,6 +106,7 @@ impl EngineStore {
             engine,
             cluster,
             known: Mutex::default(),
+            server: Mutex::default(),
             sequences: AtomicU64::new(0),
             claims: AtomicU64::new(0),
             takeovers: AtomicU64::new(0),
@@ -285,6 +288,10 @@ impl EngineStore {
         .await
     }
 
+    fn server(&self) -> Option<ServerId> {
+        *self.server.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn claim_once(&self, name: &Name, claim: Claim) -> Result<Option<Claimed>, StoreError> {
         let (before, version) = match (self.fetch(name).await?, claim.create) {
             (Some((state, version)), _) => (Some(state), version),
@@ -292,7 +299,9 @@ impl EngineStore {
             (None, None) => return Err(StoreError::not_found(name)),
         };
         let mut after = before.unwrap_or_else(|| Shared::new(claim.create.unwrap_or_default()));
-        let has_ended = match after.owner.filter(|owner| *owner != claim.server) {
+        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(claim.server);
+        let owned = after.owner.filter(|_| after.record.definition.has_owner());
+        let has_ended = match owned.filter(|owner| *owner != claim.server) {
             Some(_) if self.is_mutant(Mutant::ClaimWithoutAsking) => true,
             Some(owner) => !self.is_there(owner).await?,
             None => true,
@@ -312,7 +321,7 @@ impl EngineStore {
         if swapped && before.is_none() {
             self.sequences.fetch_add(1, Ordering::Relaxed);
         }
-        if swapped && after.owner == Some(claim.server) {
+        if swapped && matches!(claimed, Claimed::Mine(_, 1..)) {
             self.count_claim(before.and_then(|state| state.owner), claim.server);
         }
         Ok(swapped.then_some(claimed))
@@ -437,14 +446,16 @@ impl Store for EngineStore {
     }
 
     fn reserve(&self, name: &Name, asked: Reserve) -> Answer<'_, Block> {
-        let name = name.clone();
+        let (name, server) = (name.clone(), self.server());
         Box::pin(async move {
             self.change_existing(&name, |state| {
                 let asked = Reserve {
                     turn: self.turn(asked.turn, state, Mutant::TurnNotCompared),
                     ..asked
                 };
-                state.reserve(asked).map_err(|why| StoreError::no_block(&name, why))
+                let block = state.reserve(asked);
+                state.note_last(server);
+                block.map_err(|why| StoreError::no_block(&name, why))
             })
             .await
         })
@@ -458,11 +469,11 @@ impl Store for EngineStore {
     }
 
     fn hand_back(&self, name: &Name, unissued: HandBack) -> Answer<'_, bool> {
-        let name = name.clone();
+        let (name, server) = (name.clone(), self.server());
         Box::pin(async move {
             self.change_existing(&name, |state| {
                 let turn = self.turn(unissued.turn, state, Mutant::HandBackInAnyTurn);
-                Ok(state.hand_back(HandBack { turn, ..unissued }))
+                Ok(state.is_last(server) && state.hand_back(HandBack { turn, ..unissued }))
             })
             .await
         })

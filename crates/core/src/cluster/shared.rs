@@ -24,7 +24,7 @@ pub struct Shared {
     pub record: Record,
     /// The fencing token: it rises with each new owner, and when IDs are handed back.
     pub turn: u64,
-    /// Who may reserve, if it is a sequence that is owned.
+    /// Who may reserve, if it is a sequence that is owned; otherwise who has reserved last.
     pub owner: Option<ServerId>,
 }
 
@@ -90,6 +90,19 @@ impl Shared {
             return Err(NoBlock::NotOwner);
         }
         self.record.reserve(asked)
+    }
+
+    /// Of a sequence that is not owned, remembers who reserved last: only that one can hand back.
+    /// The mark alone does not tell, if an engine fell back and has given the same block again.
+    pub const fn note_last(&mut self, server: Option<ServerId>) {
+        if !self.record.definition.has_owner() {
+            self.owner = server;
+        }
+    }
+
+    /// Whether `server` may hand back, as far as the owner tells; the turn tells the rest.
+    pub fn is_last(&self, server: Option<ServerId>) -> bool {
+        self.record.definition.has_owner() || self.owner == server
     }
 
     /// As [`Record::hand_back`]. Whoever hands back has stopped, so the sequence is free.

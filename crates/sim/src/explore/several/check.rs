@@ -53,12 +53,8 @@ pub(super) struct Took {
     pub(super) owns: bool,
 }
 
-/// For whom a block was reserved: of a sequence that is owned a turn, of another a life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Holder {
-    Turn(u64),
-    Life(Life),
-}
+/// For whom a block is reserved: a life of a server, and of a strict sequence its turn.
+type Holder = (Life, u64);
 
 /// What is known of one sequence.
 #[derive(Debug, Default)]
@@ -552,21 +548,35 @@ impl Checks {
 
 impl Sequence {
     const fn holder(&self, life: Life, turn: u64) -> Holder {
-        if self.is_strict { Holder::Turn(turn) } else { Holder::Life(life) }
+        (life, if self.is_strict { turn } else { 0 })
     }
 
     /// Takes note of what is issued: whether it is for the first time, and was reserved.
     fn issue(&mut self, life: Life, took: Took) -> (Result<(), String>, Result<(), String>) {
-        let holder = self.holder(life, took.turn);
-        let durable = self.durable(life, took);
-        if let Some(before) = &mut self.before
-            && durable.is_err()
-            && before.holds(&holder, took.block)
-        {
-            return (before.issue(took.block, &mut self.issued), Ok(()));
-        }
-        self.last = self.last.max(took.block.last());
-        (self.issued.issue(took.block), durable)
+        let Some((lost, rest)) = self.of_before(life, took) else {
+            self.last = self.last.max(took.block.last());
+            return (self.issued.issue(took.block), self.durable(life, took));
+        };
+        let before = self.before.as_mut().expect("something of it is taken");
+        let issued = before.issue(lost, &mut self.issued);
+        let Some(block) = rest.filter(|_| issued.is_ok()) else {
+            return (issued, Ok(()));
+        };
+        self.last = self.last.max(block.last());
+        (self.issued.issue(block), self.durable(life, Took { block, ..took }))
+    }
+
+    /// What of `took` was reserved for it before the engine fell back, and is lost, and the rest:
+    /// a cursor goes on over both where one begins at the end of the other.
+    fn of_before(&self, life: Life, took: Took) -> Option<(Block, Option<Block>)> {
+        let before = self.before.as_ref().filter(|_| self.durable(life, took).is_err())?;
+        let (holder, block) = (self.holder(life, took.turn), took.block);
+        let is_lost = |end: &u64| {
+            let part = Block::new(block.start(), *end);
+            part.is_some_and(|part| before.holds(&holder, part))
+        };
+        let end = (block.start() + 1..=block.end()).take_while(is_lost).last()?;
+        Some((Block::new(block.start(), end)?, Block::new(end, block.end())))
     }
 
     /// Whether `block` was issued before the engine fell back, by what it has forgotten.

@@ -77,7 +77,7 @@ pub(super) fn definition(draw: &mut Draw) -> Definition {
         let bits = (lasts_ms / tick_ms + 2).ilog2() + 2;
         (u64::from(bits), begin_ms + lasts_ms - (tick_ms << bits))
     } else {
-        (40, begin_ms - draw.magnitude(tick_ms, 20_000))
+        (40, begin_ms - draw.magnitude(2 * tick_ms, 20_000))
     };
     let fields = [("worker", worker_bits), ("counter", counter_bits)];
     let order = if draw.chance(800) { [0, 1] } else { [1, 0] };

@@ -111,6 +111,7 @@ impl World {
             Kind::Restore => Mark::Restored,
             Kind::Steady | Kind::Failover | Kind::Stale => Mark::FellBack,
         });
+        memory.take_over(&self.memory);
         self.memory = memory;
         self.checks.fall(&images);
         let lives = (0..self.slots.len()).map(|slot| self.life(slot)).collect();

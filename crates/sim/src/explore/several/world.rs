@@ -475,6 +475,7 @@ impl World {
         self.line(life.slot, sequence, what, numbers);
         if let Some(owner) = before.and_then(|before| before.owner)
             && after.owner != Some(owner)
+            && after.record.definition.has_owner()
             && let Some(life) = self.checks.life_of(owner)
         {
             self.provoke(life);

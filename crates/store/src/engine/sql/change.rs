@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use ticketd_core::failure::FailureKind;
+
 use super::fault::Fault;
 use super::session::{Param, Row, Sent, Session, Statement};
 use crate::engine::{Change, Key, Outcome, Version};
@@ -13,7 +15,7 @@ pub async fn apply<S: Session>(
     change: &Change,
     sent: &Sent,
 ) -> Result<Outcome, Fault> {
-    let version = version_after(change);
+    let version = fresh_version()?;
     if let Some(statement) = single::<S>(table, change, version) {
         // From its first byte on it may be applied.
         sent.set();
@@ -30,9 +32,15 @@ pub async fn apply<S: Session>(
     outcome(committed.map(|()| 1), version)
 }
 
-/// The version of all that is put: above each version expected, so another one for each key.
-fn version_after(change: &Change) -> Version {
-    Version(1 + change.expect.iter().map(|(_, version)| version.0).max().unwrap_or_default())
+/// The version of all that is put: at random, so that none ever comes twice. A counter would, on a
+/// standby that was behind and took over: then a change that expects a lost state could replace
+/// another one with the same number.
+fn fresh_version() -> Result<Version, Fault> {
+    let random = getrandom::u64().map_err(|error| {
+        let message = format!("the operating system gives no random numbers: {error}");
+        Fault::refused(FailureKind::Unavailable, message)
+    })?;
+    Ok(Version((random >> 2).max(1)))
 }
 
 /// The statement of a change of one key, which is a whole transaction: the condition is in it.
