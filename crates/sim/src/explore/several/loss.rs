@@ -14,6 +14,7 @@ use ticketd_store::engine::{Key, MemoryEngine, Outcome};
 use super::check::Image;
 use super::engine::{Op, Sent, Value};
 use super::schedule::Happening;
+use super::service::Refused;
 use super::words::{NOWHERE, What};
 use super::world::{Life, Standing, World};
 use crate::explore::fault::Fault;
@@ -166,7 +167,9 @@ impl World {
         };
         let (life, timeout) = (node.life, self.config.request_timeout_us);
         let job = async move {
-            let raised = node.raise(sequence, to, timeout).await.is_ok();
+            let raised = node.raise(sequence, to, timeout).await;
+            // It may be above already: a sequence whose ticks have run out.
+            let raised = matches!(raised, Ok(_) | Err(Refused::Lowering));
             node.hub.world().raised_after_loss(sequence, to, raised);
         };
         self.spawned.push((life, Box::pin(job)));
