@@ -23,7 +23,7 @@ const fn bound_of_one(mutant: AnyMutant) -> u64 {
 const fn bound_of_several(mutant: AnyMutant) -> u64 {
     match mutant {
         AnyMutant::EngineStore(EngineStoreMutant::HandBackInAnyTurn) => 1_500,
-        AnyMutant::EngineStore(EngineStoreMutant::TurnNotCompared) => 200,
+        AnyMutant::EngineStore(EngineStoreMutant::TurnNotCompared) => 1_000,
         AnyMutant::EngineStore(EngineStoreMutant::LastTickForgotten) => 150,
         AnyMutant::EngineStore(EngineStoreMutant::ForgetsSeen) => 3_000,
         AnyMutant::Generator(GeneratorMutant::ReleasesBetween) => 1_500,

@@ -268,6 +268,24 @@ async fn a_store_that_went_back_is_noticed_by_all_who_have_seen_more() {
     assert_eq!(kind(a.reserve(&name(), ask(of_a)).await), FailureKind::Corrupt);
 }
 
+/// Found by the world of several servers, as seed 1057892 made it then: a standby that was behind
+/// gave a block a second time, and whoever had it first handed it back.
+#[tokio::test]
+async fn a_block_that_was_given_again_is_handed_back_by_nobody_but_the_last() {
+    let (engine, a, b) = two().await;
+    let loose = Definition { order: Order::Loose, ..Definition::default() };
+    a.create(&name(), loose).await.unwrap();
+    let old = value(&engine, "sequence/notes").await;
+    for (store, server) in [(&a, A), (&b, B)] {
+        meddle(&engine, "sequence/notes", &old).await;
+        assert!(matches!(claim(store, server).await, Claimed::Mine(_, 0)));
+        assert_eq!(store.reserve(&name(), ask(0)).await.unwrap(), block(1, 11));
+    }
+    let unissued = HandBack { start: 1, end: 11, turn: 0 };
+    assert!(!a.hand_back(&name(), unissued).await.unwrap());
+    assert!(b.hand_back(&name(), unissued).await.unwrap());
+}
+
 /// Found by the world of several servers: a stale standby took over and leased the same ticks to
 /// the same generator, whose assertion ended the server.
 #[tokio::test]
