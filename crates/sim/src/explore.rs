@@ -18,7 +18,7 @@
 //! | `check` | the checkers |
 //! | `fault` | the kinds of fault, and which come to pass |
 //! | `words`, `trace`, `step`, `stats` | what happened, in lines and in numbers |
-//! | `search` | the worlds of many seeds |
+//! | `search`, `minimize` | the worlds of many seeds, and less and less of one that fails |
 
 mod check;
 mod clients;
@@ -27,6 +27,7 @@ mod disk;
 mod embedded;
 mod fault;
 mod members;
+mod minimize;
 #[cfg(feature = "mutants")]
 mod mutant;
 mod panics;
@@ -48,6 +49,7 @@ use check::Found;
 pub use fault::{Fault, Scope, Struck};
 #[cfg(feature = "mutants")]
 pub use members::MemberMutant;
+pub use minimize::{Minimized, minimize};
 #[cfg(feature = "mutants")]
 pub use mutant::{AnyMutant, StoreMutant};
 pub use search::{Summary, explore, explore_in_threads, worlds, worlds_len};

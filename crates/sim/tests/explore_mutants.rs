@@ -1,9 +1,11 @@
 //! Every deliberate bug is caught: the checkers check something.
 
+use std::ops::ControlFlow;
 use ticketd_core::allocator::Mutant;
 use ticketd_core::snowflake::generator::Mutant as GeneratorMutant;
 use ticketd_sim::explore::{
-    AnyMutant, MemberMutant, Options, ServerMutant, Setting, StoreMutant, run_seed,
+    AnyMutant, MemberMutant, Options, Outcome, ServerMutant, Setting, StoreMutant, minimize,
+    run_seed,
 };
 use ticketd_store::Mutant as EngineStoreMutant;
 
@@ -127,5 +129,41 @@ fn without_a_mutant_the_same_worlds_are_clean() {
             let outcome = run_seed(seed, setting, &Options::default());
             assert_eq!(outcome.result, Ok(()), "seed {seed}, {setting}");
         }
+    }
+}
+
+/// Minimizes the first world that shows `mutant`. Returns faults and requests before and after.
+fn less_of(mutant: AnyMutant, setting: Setting) -> [(usize, u32); 2] {
+    let options = Options { mutant: Some(mutant), ..Options::default() };
+    let failed = (0..1_000)
+        .map(|seed| run_seed(seed, setting, &options))
+        .find(|outcome| outcome.result.is_err() && outcome.struck.len() > 8)
+        .expect("it is caught");
+    let least = minimize(&failed, &options, 500, |_| ControlFlow::Continue(())).unwrap();
+    let checker = |outcome: &Outcome| outcome.result.as_ref().unwrap_err().checker;
+    assert_eq!(checker(&least.outcome), checker(&failed), "{mutant:?}");
+    let again = run_seed(failed.seed, setting, &least.options);
+    assert_eq!(again, least.outcome, "what is left is run as it was found");
+    assert!(least.runs <= 500);
+    [(failed.struck.len(), options.requests), (least.outcome.struck.len(), least.options.requests)]
+}
+
+#[test]
+fn what_fails_does_so_with_much_less() {
+    let found = [
+        (AnyMutant::Core(Mutant::NeverRetry), Setting::One),
+        (AnyMutant::Core(Mutant::AdoptAfterIndeterminate), Setting::One),
+        (AnyMutant::Server(ServerMutant::KeepsHeld), Setting::Several),
+        (AnyMutant::Server(ServerMutant::HalfLease), Setting::Several),
+        (AnyMutant::Member(MemberMutant::OpensInMemory), Setting::Members),
+        (AnyMutant::Core(Mutant::AdoptAfterIndeterminate), Setting::Disk),
+    ];
+    for (mutant, setting) in found {
+        let [(faults, requests), (faults_left, requests_left)] = less_of(mutant, setting);
+        println!(
+            "{mutant:?}, {setting}: {faults} faults, {requests} requests: {faults_left}, {requests_left}"
+        );
+        assert!(faults_left <= faults / 2, "{mutant:?} needs {faults_left} of {faults} faults");
+        assert!(requests_left < requests, "{mutant:?} needs all {requests} requests");
     }
 }

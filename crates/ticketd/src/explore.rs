@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use ticketd_sim::explore::{self, Fault, Options, Outcome, Scope, Setting, Summary};
+use ticketd_sim::explore::{self, Fault, Minimized, Options, Outcome, Scope, Setting, Summary};
 use ticketd_sim::live::Stop;
 
 use crate::failure::Failure;
@@ -19,6 +19,9 @@ use report::Report;
 
 /// The most threads that may be asked for.
 const JOBS_MAX: usize = 1024;
+
+/// The most worlds that are run to minimize one.
+const RUNS_MAX: u64 = 2_000;
 
 /// How `ticketd explore` is called.
 #[derive(Debug, Args)]
@@ -51,6 +54,11 @@ pub struct ExploreArgs {
     /// Print what happens in the world, step by step
     #[arg(long, requires = "seed", conflicts_with = "json")]
     trace: bool,
+
+    /// Leave out of the first world that fails whatever it can do without, and print the command
+    /// that runs the rest
+    #[arg(long, conflicts_with = "trace")]
+    minimize: bool,
 
     /// Print JSON, an object a line; the last one is {"summary":{...}}
     #[arg(long)]
@@ -105,7 +113,10 @@ struct Searched {
 pub fn run(args: &ExploreArgs) -> Result<(), Failure> {
     let options = Options { trace: args.trace, ..options(args) };
     let searched = search(args, &options)?;
-    let report = Report { searched: &searched, options: &options, traces: args.trace };
+    let first = searched.summary.failures.first().filter(|_| args.minimize);
+    let least = first.and_then(|first| least(first, &options));
+    let (searched, least) = (&searched, least.as_ref());
+    let report = Report { searched, options: &options, traces: args.trace, least };
     output::write(|out| if args.json { report.json(out) } else { report.text(out) })?;
     match searched.summary.failures.first() {
         None => Ok(()),
@@ -113,9 +124,26 @@ pub fn run(args: &ExploreArgs) -> Result<(), Failure> {
             "a promise broke in {} of {} worlds; look at one: {} --trace",
             searched.summary.failed,
             searched.summary.worlds,
-            replay::command(first.setting, first.seed, &options)
+            replay::command(
+                first.setting,
+                first.seed,
+                least.map_or(&options, |least| &least.options)
+            )
         ))),
     }
+}
+
+/// What is left of a world that has failed.
+fn least(failed: &Outcome, options: &Options) -> Option<Minimized> {
+    let bar = ProgressBar::new(RUNS_MAX).with_style(style("{wide_bar} {pos} worlds, {msg}, {eta}"));
+    let least = explore::minimize(failed, options, RUNS_MAX, |left| {
+        bar.set_position(left.runs);
+        let (faults, requests) = (left.outcome.struck.len(), left.options.requests);
+        bar.set_message(format!("{faults} faults and {requests} requests are left"));
+        ControlFlow::Continue(())
+    });
+    bar.finish_and_clear();
+    least
 }
 
 fn options(args: &ExploreArgs) -> Options {
@@ -168,9 +196,12 @@ fn settings(world: &str) -> Vec<Setting> {
 
 /// A bar on standard error, if that is a terminal.
 fn bar(worlds: u64) -> ProgressBar {
-    let template = "{wide_bar} {pos}/{len} worlds, {per_sec}, {msg}, {eta}";
-    let style = ProgressStyle::with_template(template).expect("the template is well formed");
+    let style = style("{wide_bar} {pos}/{len} worlds, {per_sec}, {msg}, {eta}");
     ProgressBar::new(worlds).with_style(style).with_message("no fault yet")
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the template is well formed")
 }
 
 fn jobs(text: &str) -> Result<NonZero<usize>, String> {

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
-use ticketd_sim::explore::{Options, Outcome, Setting, Step, Violation};
+use ticketd_sim::explore::{Minimized, Options, Outcome, Setting, Step, Violation};
 
 use super::{Searched, replay};
 
@@ -13,6 +13,8 @@ pub struct Report<'a> {
     pub options: &'a Options,
     /// Whether all steps are told.
     pub traces: bool,
+    /// What is left of the first world that has failed, if that was asked for.
+    pub least: Option<&'a Minimized>,
 }
 
 impl Report<'_> {
@@ -28,6 +30,7 @@ impl Report<'_> {
                 self.failure(out, outcome, violation)?;
             }
         }
+        self.least.iter().try_for_each(|least| self.left(out, least))?;
         let per_second = summary.worlds as f64 / took.as_secs_f64().max(0.001);
         writeln!(
             out,
@@ -60,6 +63,25 @@ impl Report<'_> {
         writeln!(out, "  all of it: {command} --trace")
     }
 
+    /// What a world needs to fail.
+    fn left(&self, out: &mut impl Write, least: &Minimized) -> io::Result<()> {
+        let Minimized { options, outcome, runs } = least;
+        let all = self.searched.summary.failures.first().map_or(0, |first| first.struck.len());
+        writeln!(
+            out,
+            "{} of its {all} faults and {} of its {} requests are left, after {runs} worlds:",
+            outcome.struck.len(),
+            options.requests,
+            self.options.requests
+        )?;
+        if let Err(Violation { checker, message, story: steps }) = &outcome.result {
+            writeln!(out, "  {checker}: {message}")?;
+            story(out, steps.iter(), "    ")?;
+        }
+        let command = replay::command(outcome.setting, outcome.seed, options);
+        writeln!(out, "  all of it: {command} --trace")
+    }
+
     /// What was counted in the worlds of one kind.
     fn counts(&self, out: &mut impl Write, setting: Setting) -> io::Result<()> {
         let stats = &self.searched.summary.stats[setting as usize];
@@ -89,7 +111,16 @@ impl Report<'_> {
     pub fn json(&self, out: &mut impl Write) -> io::Result<()> {
         let Searched { range, settings, summary, took, .. } = self.searched;
         for outcome in &summary.failures {
-            writeln!(out, "{}", json!({ "violation": self.violation(outcome) }))?;
+            writeln!(out, "{}", json!({ "violation": violation(outcome, self.options) }))?;
+        }
+        if let Some(Minimized { options, outcome, runs }) = self.least {
+            let left = json!({
+                "faults": outcome.struck.len(),
+                "requests": options.requests,
+                "runs": runs,
+                "violation": violation(outcome, options),
+            });
+            writeln!(out, "{}", json!({ "minimized": left }))?;
         }
         let counted = settings.iter().map(|setting| (setting.to_string(), self.counted(*setting)));
         let summary = json!({
@@ -117,19 +148,19 @@ impl Report<'_> {
             "marks": marks.collect::<Map<String, Value>>(),
         })
     }
+}
 
-    fn violation(&self, outcome: &Outcome) -> Value {
-        let found = outcome.result.as_ref().err();
-        let story = |found: &Violation| found.story.iter().map(Step::to_string).collect::<Vec<_>>();
-        json!({
-            "seed": outcome.seed,
-            "world": outcome.setting.as_str(),
-            "checker": found.map(|found| found.checker),
-            "message": found.map(|found| &found.message),
-            "story": found.map(story),
-            "replay": replay::command(outcome.setting, outcome.seed, self.options),
-        })
-    }
+fn violation(outcome: &Outcome, options: &Options) -> Value {
+    let found = outcome.result.as_ref().err();
+    let story = |found: &Violation| found.story.iter().map(Step::to_string).collect::<Vec<_>>();
+    json!({
+        "seed": outcome.seed,
+        "world": outcome.setting.as_str(),
+        "checker": found.map(|found| found.checker),
+        "message": found.map(|found| &found.message),
+        "story": found.map(story),
+        "replay": replay::command(outcome.setting, outcome.seed, options),
+    })
 }
 
 /// Writes steps, one a line.
