@@ -168,9 +168,10 @@ impl World {
         let (life, timeout) = (node.life, self.config.request_timeout_us);
         let job = async move {
             let raised = node.raise(sequence, to, timeout).await;
-            // It may be above already: a sequence whose ticks have run out.
-            let raised = matches!(raised, Ok(_) | Err(Refused::Lowering));
-            node.hub.world().raised_after_loss(sequence, to, raised);
+            let mut world = node.hub.world();
+            // A sequence whose ticks have run out is above already.
+            let is_over = matches!(raised, Err(Refused::Lowering)) && world.has_run_out(sequence);
+            world.raised_after_loss(sequence, to, raised.is_ok() || is_over);
         };
         self.spawned.push((life, Box::pin(job)));
     }
