@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use sql::{
-    Certificates, Count, certificates, fails, no_two_changes_overlook_each_other, put,
+    Certificates, Count, applied, certificates, fails, no_two_changes_overlook_each_other, put,
     what_is_absent_is_deleted_in_vain,
 };
 use ticketd_core::failure::FailureKind::{Conflict, Corrupt, Indeterminate, Invalid, Unavailable};
@@ -18,7 +18,7 @@ use ticketd_engines::mariadb::{self, DATABASE, Server};
 use ticketd_engines::{Place, Process, skipped_without, wait_for};
 use ticketd_store::StoreError;
 use ticketd_store::engine::conformance::run_all;
-use ticketd_store::engine::{Engine, Key, MysqlEngine, Outcome, Version};
+use ticketd_store::engine::{Engine, Key, MysqlEngine, Version};
 
 /// Where a URL of a database for these tests may be.
 const URL: &str = "TICKETD_TEST_MYSQL";
@@ -144,16 +144,12 @@ async fn a_put_of_one_key_is_one_statement() {
     }
     let server = server(&[]);
     let engine = open(&server.url()).await;
-    engine.commit(&put("one", Version::ABSENT, "0")).await.unwrap();
-    let mut version = Version(1);
+    let mut version = applied(&engine, &put("one", Version::ABSENT, "0")).await;
     let looking = statements(&server);
     let before = statements(&server);
     let looking = before - looking;
     for n in 0..10 {
-        match engine.commit(&put("one", version, &n.to_string())).await.unwrap() {
-            Outcome::Applied(next) => version = next,
-            Outcome::Differs => panic!("nobody else is there"),
-        }
+        version = applied(&engine, &put("one", version, &n.to_string())).await;
     }
     assert_eq!(statements(&server) - before - looking, 10);
     assert_eq!(engine.commits(), 11);
@@ -208,15 +204,15 @@ async fn what_the_user_may_not_do_is_told_in_one_line() {
     fails(try_at(format!("{reader}=absent")).await, Invalid, "CREATE on it");
     let writer = format!("mysql://writer:w@{host}/tests?table=rights");
     let engine = open(&writer).await;
-    engine.commit(&put("a", Version::ABSENT, "1")).await.unwrap();
+    let made = applied(&engine, &put("a", Version::ABSENT, "1")).await;
     sql("SET GLOBAL read_only = 1");
-    fails(engine.commit(&put("a", Version(1), "2")).await, Unavailable, "read-only");
+    fails(engine.commit(&put("a", made, "2")).await, Unavailable, "read-only");
     fails(try_at(writer.clone()).await, Unavailable, "read-only");
     sql("SET GLOBAL read_only = 0; SET GLOBAL max_connections = 10");
     let engine = open(&writer).await;
-    engine.commit(&put("a", Version(1), "2")).await.unwrap();
+    let changed = applied(&engine, &put("a", made, "2")).await;
     sql("REVOKE UPDATE ON tests.rights FROM writer");
-    fails(engine.commit(&put("a", Version(2), "3")).await, Invalid, "GRANT SELECT, INSERT");
+    fails(engine.commit(&put("a", changed, "3")).await, Invalid, "GRANT SELECT, INSERT");
     let mut engines = Vec::new();
     let full = loop {
         match MysqlEngine::open(&server.url()).await {
@@ -268,7 +264,7 @@ async fn a_row_that_somebody_holds_is_a_conflict_and_a_silent_server_is_not_wait
     }
     let server = server(&[]);
     let engine = open(&format!("{}?timeout=3s", server.url())).await;
-    engine.commit(&put("held", Version::ABSENT, "1")).await.unwrap();
+    let made = applied(&engine, &put("held", Version::ABSENT, "1")).await;
     let hold = format!(
         "USE {DATABASE}; START TRANSACTION; SELECT * FROM ticketd WHERE `key` = 'held' FOR UPDATE; \
          SELECT SLEEP(5)"
@@ -281,14 +277,14 @@ async fn a_row_that_somebody_holds_is_a_conflict_and_a_silent_server_is_not_wait
                                 WHERE info LIKE 'SELECT SLEEP%'";
                 let is_held = || Ok(server.sql(sleeping)?.trim() == "1");
                 wait_for("the row is held", Duration::from_secs(10), is_held).unwrap();
-                let result = engine.commit(&put("held", Version(1), "2")).await;
+                let result = engine.commit(&put("held", made, "2")).await;
                 fails(result, Conflict, "somebody else holds the row");
             });
         });
     });
     engine.read(&[Key::new("held")]).await.unwrap();
     server.process.pause().unwrap();
-    fails(engine.commit(&put("held", Version(1), "2")).await, Indeterminate, "no answer within 3s");
+    fails(engine.commit(&put("held", made, "2")).await, Indeterminate, "no answer within 3s");
     fails(engine.read(&[Key::new("held")]).await, Unavailable, "no answer within 3s");
     server.process.resume().unwrap();
 }
