@@ -31,7 +31,7 @@ mod minimize;
 #[cfg(feature = "mutants")]
 mod mutant;
 mod panics;
-mod random;
+pub(crate) mod random;
 mod schedule;
 mod search;
 mod several;

@@ -10,6 +10,7 @@
 mod agent;
 mod audit;
 mod auditor;
+pub mod faults;
 mod kinds;
 mod local;
 mod spans;
@@ -123,8 +124,8 @@ pub struct TableSummary {
     pub found: Findings,
     /// Of kinds other than tickets: which IDs.
     pub seen: Option<Seen>,
-    /// IDs that the local server knows to be lost: an account of the gaps. `None` for a real
-    /// server, which has other clients and keeps its own metrics.
+    /// IDs that the servers of this process know to be lost: an account of the gaps. `None` for a
+    /// real server, which has other clients and keeps its own metrics.
     pub burnt: Option<u64>,
 }
 

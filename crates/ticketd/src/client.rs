@@ -5,6 +5,7 @@ mod probe;
 mod stride;
 
 use std::fmt::Display;
+use std::net::SocketAddr;
 
 use clap::Args;
 use serde::Deserialize;
@@ -45,6 +46,11 @@ impl Place {
     /// Nobody is there, or somebody else is.
     pub fn find(address: &str) -> Result<Self, Failure> {
         probe::http_address(address).map(Self)
+    }
+
+    /// The server that is known to serve HTTP at `address`.
+    pub fn http(address: SocketAddr) -> Self {
+        Self(address.to_string())
     }
 
     /// Connects to it.

@@ -1,15 +1,19 @@
 //! `ticketd simulate`: live agents that ask for IDs all at once.
 
+mod faults;
 mod printer;
 mod remote;
 mod report;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use ticketd_core::definition::KindName;
 use ticketd_core::name::Name;
-use ticketd_sim::live::{self, AGENTS_MAX, BUFFER_MAX, Issuers, Plan, Server, Stop, TABLES_MAX};
+use ticketd_sim::live::{
+    self, AGENTS_MAX, BUFFER_MAX, Issuers, Plan, Server, Stop, Summary, TABLES_MAX,
+};
 
 use crate::failure::Failure;
 use crate::sequence::kind;
@@ -18,6 +22,9 @@ use printer::{Ended, Printer};
 
 /// The slowest pace: one ticket in about eleven days.
 const RATE_MIN: f64 = 1e-6;
+
+/// The pace with faults, unless another is given: people can follow it.
+const RATE_WITH_FAULTS: f64 = 2.0;
 
 /// How `ticketd simulate` is called.
 #[derive(Debug, Args)]
@@ -50,7 +57,7 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     duration: Option<Duration>,
 
-    /// Tickets per second of each agent; without it, as many as there are
+    /// Tickets per second of each agent; without it, as many as there are, and with --faults 2
     #[arg(long, value_name = "N", value_parser = rate)]
     rate: Option<f64>,
 
@@ -66,6 +73,17 @@ pub struct SimulateArgs {
     /// share an engine, with commas between them: an agent goes on to the next when one fails
     #[arg(long, value_name = "ADDRS", value_delimiter = ',')]
     server: Vec<String>,
+
+    /// Ask three real servers in this process that share an engine in memory, with leases of 1 s;
+    /// every few seconds one crashes or stops, and comes back, and each such moment has a line. For
+    /// the kinds ticket and snowflake
+    #[arg(long, conflicts_with = "server")]
+    faults: bool,
+
+    /// What the faults are drawn from; without it, others come each time. Who owns a table just then,
+    /// and which requests are under way, the machine decides
+    #[arg(long, value_name = "SEED", requires = "faults")]
+    seed: Option<u64>,
 }
 
 /// Runs the simulation and prints what became of it.
@@ -75,16 +93,12 @@ pub fn run(args: SimulateArgs) -> Result<(), Failure> {
     let stop = Stop::default();
     let stopper = stop.clone();
     signals::on_stop(move || stopper.request()).map_err(no_threads)?;
-    let printer = Printer::new(&plan, args.quiet, args.json);
-    let server = match args.server.as_slice() {
-        [] => Server::Local(Issuers::start(&plan).map_err(no_threads)?),
-        addresses => Server::Remote(remote::connect(addresses, &plan)?),
-    };
-    let summary = live::run(&plan, server, &printer, &stop);
+    let printer = Arc::new(Printer::new(&plan, args.quiet, args.json));
+    let (summary, faults) = simulate(&args, &plan, &printer, &stop)?;
     match printer.finish() {
         Ended::Open => {
             let servers = (!args.server.is_empty()).then(|| args.server.join(","));
-            let report = report::Report::new(&plan, servers.as_deref(), &summary);
+            let report = report::Report::new(&plan, servers.as_deref(), &summary, faults);
             output::write(|out| if args.json { report.json(out) } else { report.text(out) })?;
         }
         Ended::NobodyReads => {}
@@ -97,6 +111,24 @@ pub fn run(args: SimulateArgs) -> Result<(), Failure> {
     }
 }
 
+/// Runs it to its end, and says which faults there were, if it was to have any.
+fn simulate(
+    args: &SimulateArgs,
+    plan: &Plan,
+    printer: &Arc<Printer>,
+    stop: &Stop,
+) -> Result<(Summary, Option<faults::Report>), Failure> {
+    if args.faults {
+        let (summary, report) = faults::run(plan, args.seed, printer, stop)?;
+        return Ok((summary, Some(report)));
+    }
+    let server = match args.server.as_slice() {
+        [] => Server::Local(Issuers::start(plan).map_err(no_threads)?),
+        addresses => Server::Remote(remote::connect(addresses, plan)?),
+    };
+    Ok((live::run(plan, server, &**printer, stop), None))
+}
+
 fn plan(args: &SimulateArgs) -> Result<Plan, Failure> {
     let mut tables = args.tables.clone();
     tables.sort();
@@ -107,6 +139,9 @@ fn plan(args: &SimulateArgs) -> Result<Plan, Failure> {
     if tables.len() > TABLES_MAX {
         return Err(Failure::usage(format!("--tables names too many; at most {TABLES_MAX}")));
     }
+    if args.faults {
+        faults::check(args.kind)?;
+    }
     Ok(Plan {
         agents: args.agents,
         tables: args.tables.clone(),
@@ -114,7 +149,7 @@ fn plan(args: &SimulateArgs) -> Result<Plan, Failure> {
         buffer: args.buffer,
         tickets: args.tickets,
         duration: args.duration,
-        rate: args.rate,
+        rate: args.rate.or(args.faults.then_some(RATE_WITH_FAULTS)),
     })
 }
 

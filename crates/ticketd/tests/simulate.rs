@@ -204,3 +204,68 @@ fn every_kind_is_simulated_against_a_real_server() {
     let told = simulate("uuid4", "t-ulid").refused(1);
     assert!(told.contains("t-ulid is of kind ulid, not uuid4"), "{told}");
 }
+
+/// The faults of a run with `--json`, as its lines tell them.
+fn faults(out: &str) -> Vec<Value> {
+    let lines = out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.filter_map(|line| line.get("fault").cloned()).collect()
+}
+
+#[test]
+fn servers_that_crash_and_come_back_cost_ids_and_no_promise() {
+    let out = run(&["simulate", "--faults", "--duration", "6s", "--seed", "1", "--json"]).ok();
+    let (faults, summary) = (faults(&out), summary(&out));
+    let crash = faults.iter().position(|fault| fault["event"] == "crash").unwrap();
+    let (server, table) = (&faults[crash]["server"], &faults[crash]["owned"][0]);
+    let after = |event: &str, is_it: &dyn Fn(&Value) -> bool| {
+        let found = faults[crash..].iter().position(|f| f["event"] == event && is_it(f));
+        found.unwrap_or_else(|| panic!("no {event} after the crash of {server}: {out}"))
+    };
+    let ended = after("lease ended", &|fault| fault["server"] == *server);
+    let taken = after("takeover", &|fault| fault["table"] == *table);
+    assert!(ended < taken, "while its lease stands, a server is not replaced: {out}");
+    for broken in ["duplicates", "inversions", "unchecked"] {
+        assert_eq!(summary[broken], 0, "{broken}");
+    }
+    assert_eq!((&summary["kept"], &summary["faults"]["seed"]), (&true.into(), &1.into()));
+    for (event, count) in [("crash", "crashes"), ("stop", "stops"), ("takeover", "takeovers")] {
+        let told = faults.iter().filter(|fault| fault["event"] == event).count();
+        assert_eq!(summary["faults"][count], told, "{out}");
+    }
+    let burnt = summary["faults"]["burnt"].as_u64().unwrap();
+    let gaps = summary["gaps"].as_u64().unwrap();
+    assert!(burnt > 0 && gaps <= burnt, "what the dead server held is lost: {gaps} of {burnt}");
+    let tickets = out.lines().filter(|line| line.starts_with(r#"{"agent":"#)).count();
+    assert_eq!(summary["issued"], tickets);
+}
+
+#[test]
+fn faults_stand_out_among_tickets_and_ctrl_c_ends_them() {
+    let args = ["simulate", "--faults", "--seed", "2", "--kind", "snowflake"];
+    let mut child = ticketd(&args).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut told = String::new();
+    while !told.contains(" is back\n") {
+        assert!(out.read_line(&mut told).unwrap() > 0, "{told}");
+    }
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let events = told.lines().filter(|line| line.starts_with("    -- server ")).count();
+    out.read_to_string(&mut told).unwrap();
+    let ran = Ran::from(child.wait_with_output().unwrap());
+    assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
+    assert!(events >= 2 && told.contains(" crashes; "), "{told}");
+    assert!(told.contains("\nseed 2: servers 3, crashes "), "{told}");
+    assert!(told.trim_end().ends_with("every promise was kept"), "{told}");
+}
+
+#[test]
+fn faults_are_for_servers_of_this_process_that_share_an_engine() {
+    for (args, way_out) in [
+        (&["--faults", "--kind", "uuid7"][..], "give --kind ticket or snowflake with it"),
+        (&["--faults", "--server", "127.0.0.1:1"], "--server"),
+        (&["--seed", "1"], "--faults"),
+    ] {
+        let line = run(&[&["simulate"], args].concat()).refused(2);
+        assert!(line.contains(way_out), "{line}");
+    }
+}

@@ -1,6 +1,7 @@
 //! A line for each ticket, whole whoever writes it, or a progress bar.
 
 use std::io::{self, ErrorKind, Write};
+use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,8 +9,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ticketd_core::ids::Id;
 use ticketd_core::name::Name;
 use ticketd_core::text::Format;
+use ticketd_sim::live::faults::Event;
 use ticketd_sim::live::{Plan, Watch};
 
+use super::faults;
 use crate::output::{self, Output};
 
 /// What became of standard output.
@@ -34,7 +37,8 @@ pub struct Printer {
 }
 
 struct Page {
-    out: Output,
+    /// `None` at the end.
+    out: Option<Output>,
     ended: Ended,
 }
 
@@ -52,18 +56,28 @@ impl Printer {
             if quiet { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         bar.set_draw_target(target);
         bar.set_style(ProgressStyle::with_template(template).expect("the template is well formed"));
-        let page = Mutex::new(Page { out: output::open(), ended: Ended::Open });
+        let page = Mutex::new(Page { out: Some(output::open()), ended: Ended::Open });
         Self { quiet, json, page, bar, counts_tickets: plan.tickets.is_some() }
     }
 
-    /// Prints what is left, and says what became of standard output.
-    pub fn finish(self) -> Ended {
+    /// Prints what is left, and says what became of standard output. After that nothing is printed
+    /// any more.
+    pub fn finish(&self) -> Ended {
         self.bar.finish_and_clear();
-        let mut page = self.page.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut page = self.page();
         page.attempt(Write::flush);
         // After an error the rest cannot be written either.
-        drop(page.out.into_parts());
-        page.ended
+        drop(page.out.take().map(Output::into_parts));
+        mem::replace(&mut page.ended, Ended::Open)
+    }
+
+    /// Prints what happened to a server.
+    pub fn event(&self, event: &Event) {
+        if !self.quiet {
+            self.page().attempt(|out| {
+                if self.json { faults::json(event, out) } else { faults::text(event, out) }
+            });
+        }
     }
 
     fn page(&self) -> MutexGuard<'_, Page> {
@@ -75,7 +89,8 @@ impl Page {
     /// Writes, unless that failed before. Returns whether it went well.
     fn attempt(&mut self, write: impl FnOnce(&mut Output) -> io::Result<()>) -> bool {
         if matches!(self.ended, Ended::Open)
-            && let Err(error) = write(&mut self.out)
+            && let Some(out) = &mut self.out
+            && let Err(error) = write(out)
         {
             let is_closed = error.kind() == ErrorKind::BrokenPipe;
             self.ended = if is_closed { Ended::NobodyReads } else { Ended::Failed(error) };

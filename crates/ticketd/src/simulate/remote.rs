@@ -19,9 +19,16 @@ use crate::failure::Failure;
 const ATTEMPTS_MAX: usize = 200;
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Where each of so many servers is now; `None` for one that is gone.
+#[derive(Clone)]
+pub struct Whereabouts {
+    pub servers: usize,
+    pub find: Arc<dyn Fn(usize) -> Option<Place> + Send + Sync>,
+}
+
 /// An agent's connection: to one of the servers, and to the next when that one fails.
 struct Remote {
-    places: Arc<[Place]>,
+    servers: Whereabouts,
     at: usize,
     client: Option<Client>,
     kind: KindName,
@@ -33,12 +40,12 @@ impl Source for Remote {
         loop {
             match self.ask(table, count) {
                 // What a server that died had issued and not delivered is a gap.
-                Err(_) if self.places.len() > 1 && attempt < ATTEMPTS_MAX => {}
+                Err(_) if self.servers.servers > 1 && attempt < ATTEMPTS_MAX => {}
                 answer => return Ok(answer?),
             }
             attempt += 1;
             self.client = None;
-            self.at = (self.at + 1) % self.places.len();
+            self.at = (self.at + 1) % self.servers.servers;
             std::thread::sleep(PAUSE);
         }
     }
@@ -47,25 +54,39 @@ impl Source for Remote {
 impl Remote {
     fn ask(&mut self, table: &Name, count: Count) -> Result<Ids, Failure> {
         if self.client.is_none() {
-            self.client = Some(self.places[self.at].connect()?);
+            self.client = Some(self.servers.connect(self.at)?);
         }
         let client = self.client.as_mut().expect("it is connected");
         client.next_ids(table, count, self.kind)
     }
 }
 
-/// Connects the agents of `plan` to the servers at `addresses`, in turn, after a look at the
-/// tables.
+impl Whereabouts {
+    fn connect(&self, at: usize) -> Result<Client, Failure> {
+        match (self.find)(at) {
+            Some(place) => place.connect(),
+            None => Err(Failure::work(format!("server {} is gone", at + 1))),
+        }
+    }
+}
+
+/// Connects the agents of `plan` to the servers at `addresses`.
 pub fn connect(addresses: &[String], plan: &Plan) -> Result<Vec<Box<dyn Source>>, Failure> {
     let places: Result<Vec<Place>, Failure> =
         addresses.iter().map(|address| Place::find(address)).collect();
-    let places: Arc<[Place]> = places?.into();
-    let mut client = places[0].connect()?;
+    let places = places?;
+    let servers = places.len();
+    dial(&Whereabouts { servers, find: Arc::new(move |at| places.get(at).cloned()) }, plan)
+}
+
+/// Connects the agents of `plan` to `servers`, in turn, after a look at the tables.
+pub fn dial(servers: &Whereabouts, plan: &Plan) -> Result<Vec<Box<dyn Source>>, Failure> {
+    let mut client = servers.connect(0)?;
     plan.tables.iter().try_for_each(|table| prepare(&mut client, table, plan.kind))?;
     let dial = |agent: usize| -> Result<Box<dyn Source>, Failure> {
-        let at = agent % places.len();
-        let client = Some(places[at].connect()?);
-        Ok(Box::new(Remote { places: Arc::clone(&places), at, client, kind: plan.kind }))
+        let at = agent % servers.servers;
+        let client = Some(servers.connect(at)?);
+        Ok(Box::new(Remote { servers: servers.clone(), at, client, kind: plan.kind }))
     };
     (0..plan.agents).map(dial).collect()
 }

@@ -7,6 +7,7 @@ use ticketd_core::ids::Id;
 use ticketd_core::text::Format;
 use ticketd_sim::live::{Findings, Plan, Seen, Summary, TableSummary};
 
+use super::faults;
 use crate::table;
 
 /// What is told of a run. IDs are strings, because JavaScript loses digits above 2^53.
@@ -31,6 +32,8 @@ pub struct Report {
     kept: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    faults: Option<faults::Report>,
     tables: Vec<TableReport>,
 }
 
@@ -43,7 +46,7 @@ struct TableReport {
     duplicates: u64,
     inversions: u64,
     gaps: u64,
-    /// Of the gaps, those that the server itself accounts for; a real server does in its metrics.
+    /// IDs that the server knows to be lost, which accounts for the gaps; a real one has metrics.
     #[serde(skip_serializing_if = "Option::is_none")]
     burnt: Option<u64>,
     first: Option<String>,
@@ -58,7 +61,12 @@ struct TableReport {
 
 impl Report {
     /// The report on a run of `plan`.
-    pub fn new(plan: &Plan, server: Option<&str>, summary: &Summary) -> Self {
+    pub fn new(
+        plan: &Plan,
+        server: Option<&str>,
+        summary: &Summary,
+        faults: Option<faults::Report>,
+    ) -> Self {
         let seconds = summary.elapsed.as_secs_f64();
         let sum = |count: fn(&Findings) -> u64| -> u64 {
             summary.tables.iter().map(|table| count(&table.found)).sum()
@@ -79,6 +87,7 @@ impl Report {
             unchecked: sum(|found| found.unchecked),
             kept: summary.kept(),
             error: summary.trouble.clone(),
+            faults,
             tables: summary.tables.iter().map(|table| TableReport::new(table, seconds)).collect(),
         }
     }
@@ -118,6 +127,9 @@ impl Report {
         table::write(out, columns, &rows)?;
         writeln!(out)?;
         self.tables.iter().try_for_each(|table| table.exactness(out))?;
+        if let Some(faults) = &self.faults {
+            writeln!(out, "{faults}")?;
+        }
         let verdict = if self.kept { "every promise was kept" } else { "A PROMISE BROKE" };
         writeln!(out, "{verdict}")
     }
