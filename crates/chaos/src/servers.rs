@@ -61,6 +61,7 @@ impl Server {
         }
         command.arg("serve").args(args).args(["--advertise", &address]);
         command.args(["--resp", &local(resp), "--http", &local(http)]);
+        command.arg("--data-dir").arg(place.path().join(format!("data-{node}")));
         let process = Process::start(place, &format!("server-{node}"), command)?;
         net.is(node, process.pid());
         let net = Arc::clone(net);

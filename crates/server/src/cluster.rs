@@ -204,6 +204,9 @@ impl Cluster {
             if let Err(error) = self.look().await {
                 warn!("who else is there cannot be seen: {}", error.to_failure());
             }
+            if let Err(error) = self.store.catch_up().await {
+                warn!("what other servers have reserved cannot be seen: {}", error.to_failure());
+            }
         }
     }
 }

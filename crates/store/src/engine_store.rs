@@ -7,16 +7,22 @@
 //!
 //! | key | what is there |
 //! | --- | --- |
-//! | `meta` | the form of all this, and the ID of the cluster |
+//! | `meta` | the form of all this, and the ID of the cluster: `meta.rs` |
 //! | `sequence/NAME` | a sequence: [`Shared::to_text`] |
 //! | `worker/NAME#ID` | a worker ID of a snowflake sequence: `workers.rs` |
 //! | `server/ID` | a server that is there: `servers.rs` |
+//!
+//! What a server has seen there may be remembered beyond its end: `witness.rs`. If the engine has
+//! lost it, `repair.rs` puts something above it.
 
+mod meta;
 mod mutant;
+mod repair;
 mod servers;
+mod witness;
 mod workers;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -33,16 +39,20 @@ use crate::contract::{Answer, Sizes, Store};
 use crate::engine::{Change, Engine, Entry, Key, LIST_MAX, Outcome, Version};
 use crate::error::StoreError;
 
+use meta::Meta;
 pub use mutant::Mutant;
+pub use repair::{Repair, Repaired};
 pub use servers::{Announced, Announcement};
+pub use witness::{DirWitness, Seen, Witness};
+use witness::Memories;
 use workers::Mine;
 
 /// Lost compare-and-swaps in a row after which a call gives up as `Conflict`. With an owner per
 /// sequence there is rarely one; several servers that share a loose sequence lose some.
 const ATTEMPTS_MAX: u32 = 8;
 
-/// What `meta` says of the form of all keys and values.
-const FORMAT: &str = "format=1";
+/// How many keys are read at once.
+const READ_MAX: usize = 100;
 
 const SEQUENCES: &str = "sequence/";
 
@@ -58,6 +68,9 @@ pub struct EngineStore {
     takeovers: AtomicU64,
     /// What each holder has leased.
     workers: Mutex<HashMap<(Name, u64), Mine>>,
+    witness: Option<Box<dyn Witness>>,
+    /// Sequences that others have issued from since they were last read.
+    others: Mutex<BTreeSet<Name>>,
     /// A deliberate bug, for the tests of the tests.
     #[cfg(feature = "mutants")]
     mutant: Option<Mutant>,
@@ -101,7 +114,38 @@ impl EngineStore {
     /// # Errors
     /// `Invalid` if a newer version has written there, or whatever the engine says.
     pub async fn open(engine: Arc<dyn Engine>, id: u64) -> Result<Self, StoreError> {
-        let cluster = cluster_id(engine.as_ref(), id).await?;
+        Self::open_any(engine, id, None).await
+    }
+
+    /// As [`EngineStore::open`], if the engine has all that `witness` has seen of it. From then on
+    /// the witness is told what else is seen.
+    ///
+    /// # Errors
+    /// `Corrupt` if the engine is behind, or another one; otherwise as [`EngineStore::open`].
+    pub async fn open_witnessed(
+        engine: Arc<dyn Engine>,
+        id: u64,
+        witness: Box<dyn Witness>,
+    ) -> Result<Self, StoreError> {
+        let memories = Memories::new(witness.seen())?;
+        let meta = Meta::read(engine.as_ref()).await?;
+        witness::check(engine.as_ref(), meta.as_ref(), &memories).await?;
+        let store = Self::open_any(engine, id, Some(witness)).await?;
+        let known = |seen| Known { seen, version: None };
+        let remembered = memories.sequences.into_iter().map(|(name, seen)| (name, known(seen)));
+        store.known().extend(remembered);
+        Ok(store)
+    }
+
+    async fn open_any(
+        engine: Arc<dyn Engine>,
+        id: u64,
+        witness: Option<Box<dyn Witness>>,
+    ) -> Result<Self, StoreError> {
+        let cluster = Meta::new(id).read_or_put(engine.as_ref()).await?.cluster;
+        if let Some(witness) = &witness {
+            witness.saw(meta::key(), cluster.clone());
+        }
         let store = Self {
             engine,
             cluster,
@@ -111,6 +155,8 @@ impl EngineStore {
             claims: AtomicU64::new(0),
             takeovers: AtomicU64::new(0),
             workers: Mutex::default(),
+            witness,
+            others: Mutex::default(),
             #[cfg(feature = "mutants")]
             mutant: None,
         };
@@ -178,9 +224,46 @@ impl EngineStore {
         let mut known = self.known();
         let forgets = self.is_mutant(Mutant::ForgetsSeen);
         let newer = forgets || known.get(name).is_none_or(|known| state.can_follow(&known.seen));
-        if newer {
-            known.insert(name.clone(), Known { seen: state, version: Some(version) });
+        if !newer {
+            return;
         }
+        let before = known.insert(name.clone(), Known { seen: state, version: Some(version) });
+        // Still locked, so that the witness hears of states in their order.
+        if let Some(witness) = &self.witness
+            && before.is_none_or(|before| before.seen != state)
+        {
+            witness.saw(sequence_key(name), state.to_text(name));
+        }
+    }
+
+    /// Another server has issued IDs of `name` for this one, so that what was seen of it is not the
+    /// newest.
+    pub fn others_issue(&self, name: &Name) {
+        if self.witness.is_some() {
+            self.others().insert(name.clone());
+        }
+    }
+
+    /// Looks at what others have issued from since the last time.
+    ///
+    /// # Errors
+    /// `Corrupt` if the engine went back, or whatever it says.
+    pub async fn catch_up(&self) -> Result<(), StoreError> {
+        let names: Vec<Name> = std::mem::take(&mut *self.others()).into_iter().collect();
+        for names in names.chunks(READ_MAX) {
+            let before: Vec<Option<Shared>> = names.iter().map(|name| self.seen(name)).collect();
+            let keys: Vec<Key> = names.iter().map(sequence_key).collect();
+            let entries = self.engine.read(&keys).await?;
+            for ((name, before), entry) in names.iter().zip(before).zip(entries) {
+                self.believe(name, before, entry)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn others(&self) -> MutexGuard<'_, BTreeSet<Name>> {
+        // Every change of it is a single one.
+        self.others.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was seen is perhaps not the present state any more.
@@ -196,6 +279,16 @@ impl EngineStore {
         let before = self.seen(name).filter(|_| !self.is_mutant(Mutant::ForgetsSeen));
         let keys = [sequence_key(name)];
         let entry = self.engine.read(&keys).await?.into_iter().next().flatten();
+        self.believe(name, before, entry)
+    }
+
+    /// What the engine has answered, if that can follow what was known before it was asked.
+    fn believe(
+        &self,
+        name: &Name,
+        before: Option<Shared>,
+        entry: Option<Entry>,
+    ) -> Result<Option<(Shared, Version)>, StoreError> {
         let Some(entry) = entry else {
             return match before {
                 Some(before) => Err(went_back(name, None, &before)),
@@ -338,38 +431,6 @@ impl EngineStore {
     }
 }
 
-/// The ID of the cluster that the engine's contents belong to, which is `id` if they are new.
-async fn cluster_id(engine: &dyn Engine, id: u64) -> Result<String, StoreError> {
-    let key = Key::new("meta");
-    let keys = [key.clone()];
-    for _ in 0..ATTEMPTS_MAX {
-        if let Some(entry) = engine.read(&keys).await?.into_iter().next().flatten() {
-            let rest = entry.value.strip_prefix(FORMAT).and_then(|r| r.strip_prefix(" cluster="));
-            return rest.map(str::to_owned).ok_or_else(|| other_format(engine, &entry));
-        }
-        let change = Change {
-            expect: vec![(key.clone(), Version::ABSENT)],
-            put: vec![(key.clone(), format!("{FORMAT} cluster={id:016x}"))],
-            delete: Vec::new(),
-        };
-        // Applied or not, by this server or another: it is there when it is read again.
-        engine.commit(&change).await?;
-    }
-    let message = format!("what was written is not read back: look at {}", engine.label());
-    Err(StoreError::new(FailureKind::Corrupt, message))
-}
-
-fn other_format(engine: &dyn Engine, entry: &Entry) -> StoreError {
-    let message = format!(
-        "the store was written by another version of ticketd: start that one, or give this one a \
-         place of its own; at {} {} is '{}'",
-        engine.label(),
-        entry.key,
-        entry.value.chars().take(40).collect::<String>()
-    );
-    StoreError::new(FailureKind::Invalid, message)
-}
-
 fn sequence_key(name: &Name) -> Key {
     Key::new(format!("{SEQUENCES}{name}"))
 }
@@ -402,7 +463,7 @@ fn went_back(name: &Name, found: Option<&Shared>, before: &Shared) -> StoreError
     );
     let message = format!(
         "the store went back: {found}, after turn {} and mark {mark}; restore its latest state, or \
-         restart all servers and raise the sequence to {mark} or above: {name}",
+         stop all servers and raise the sequence to {mark} or above before they start: {name}",
         before.turn
     );
     StoreError::new(FailureKind::Corrupt, message)

@@ -16,6 +16,8 @@ mod memory;
 
 pub use contract::{Answer, Sizes, Store};
 pub use embedded::Embedded;
-pub use engine_store::{Announced, Announcement, Claims, EngineStore, Mutant};
+pub use engine_store::{
+    Announced, Announcement, Claims, DirWitness, EngineStore, Mutant, Repair, Repaired, Seen, Witness,
+};
 pub use error::StoreError;
 pub use memory::Memory;

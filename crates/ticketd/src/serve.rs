@@ -61,7 +61,7 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
         n => Builder::new_multi_thread().worker_threads(n).enable_all().build(),
     };
     let runtime = runtime.map_err(no_resources)?;
-    let opened = runtime.block_on(in_force.store.open())?;
+    let opened = runtime.block_on(in_force.store.open(&settings.data_dir))?;
     let sequences = opened.store().sizes().sequences;
     info!(store = %in_force.store, sequences, "the store is open");
     serve(runtime, opened, &in_force)

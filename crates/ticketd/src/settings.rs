@@ -67,7 +67,8 @@ macro_rules! settings {
 }
 
 settings! {
-    /// Directory of the embedded store, made if it is missing
+    /// Directory of the embedded store, made if it is missing; with an engine, of what this server
+    /// has seen of it, so that an engine that went back is noticed
     data_dir: PathBuf = "./ticketd-data", "DIR";
     /// Where blocks are reserved: embedded:DIR, memory: to forget all at the end, or an engine that
     /// several servers share: etcd://HOST1,HOST2,HOST3, postgres://USER:PASSWORD@HOST/DATABASE,

@@ -1,10 +1,11 @@
 //! The URL of a store: which one, and where.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ticketd_store::{Embedded, EngineStore, Memory, Store, StoreError, engine};
+use ticketd_core::failure::FailureKind;
+use ticketd_store::{DirWitness, Embedded, EngineStore, Memory, Store, StoreError, engine};
 
 use crate::failure::Failure;
 
@@ -72,35 +73,41 @@ impl StoreUrl {
         }
     }
 
-    /// Opens the store.
+    /// Opens the store; beside an engine, `data_dir` remembers what is seen of it.
     ///
     /// # Errors
     /// The directory is in use, cannot be written, holds something else, the engine is not there,
-    /// refuses the credentials, ...
-    pub async fn open(&self) -> Result<Opened, Failure> {
+    /// refuses the credentials, is behind what was seen of it, ...
+    pub async fn open(&self, data_dir: &Path) -> Result<Opened, Failure> {
         let opened = match self {
             Self::Memory => Ok(Opened::Alone(Arc::new(Memory::new()))),
             Self::Embedded(dir) => {
                 Embedded::open(dir).map(|store| Opened::Alone(Arc::new(store) as Arc<dyn Store>))
             }
-            Self::Engine(url) => open_engine(url).await,
+            Self::Engine(url) => open_engine(url, data_dir).await,
         };
         opened.map_err(|error| Failure::start(error.to_failure().message))
     }
 }
 
-async fn open_engine(url: &EngineUrl) -> Result<Opened, StoreError> {
+async fn open_engine(url: &EngineUrl, data_dir: &Path) -> Result<Opened, StoreError> {
+    let witness = Box::new(DirWitness::open(data_dir)?);
     let engine = engine::open(&url.0).await?;
     for weakness in engine.vet().await? {
         tracing::warn!("{}: {weakness}", engine.label());
     }
+    let store = EngineStore::open_witnessed(engine, new_cluster()?, witness).await?;
+    Ok(Opened::Shared(Arc::new(store)))
+}
+
+/// What to call a cluster that has no name yet.
+fn new_cluster() -> Result<u64, StoreError> {
     let mut id = [0; 8];
     getrandom::fill(&mut id).map_err(|error| {
         let message = format!("the system gives no random numbers: {error}");
-        StoreError::new(ticketd_core::failure::FailureKind::Invalid, message)
+        StoreError::new(FailureKind::Invalid, message)
     })?;
-    let store = EngineStore::open(engine, u64::from_le_bytes(id)).await?;
-    Ok(Opened::Shared(Arc::new(store)))
+    Ok(u64::from_le_bytes(id))
 }
 
 impl fmt::Display for StoreUrl {

@@ -13,16 +13,21 @@ use crate::record::{DecodeError, HandBack, NoBlock, Record, Reserve};
 use crate::snowflake::{CounterStart, Snowflake};
 use crate::stride::Member;
 
+/// Where the age begins in a turn. Four thousand million turns are one a second for 136 years.
+const AGE_SHIFT: u32 = 32;
+
 /// What an engine remembers of a sequence.
 ///
 /// The pair of turn and mark never goes back: within a turn the mark only rises, and whatever
 /// lowers it begins another turn. Who sees an older pair than before knows that the engine has lost
-/// its memory.
+/// its memory. Once that is repaired, turns are counted anew from far above, in another age: what
+/// was seen in an earlier one is of a history that is partly lost, and of it the marks count alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Shared {
     /// As one server alone would keep it.
     pub record: Record,
-    /// The fencing token: it rises with each new owner, and when IDs are handed back.
+    /// The fencing token: it rises with each new owner, and when IDs are handed back. Its upper half
+    /// is the age: how often the engine's loss of its memory was repaired.
     pub turn: u64,
     /// Who may reserve, if it is a sequence that is owned; otherwise who has reserved last.
     pub owner: Option<ServerId>,
@@ -121,7 +126,27 @@ impl Shared {
 
     /// Whether this can be what became of `before`: see [`Shared`].
     pub fn can_follow(&self, before: &Self) -> bool {
+        if self.age() > before.age() {
+            return self.record.mark >= before.record.mark;
+        }
         (self.turn, self.record.mark) >= (before.turn, before.record.mark)
+    }
+
+    const fn age(&self) -> u64 {
+        self.turn >> AGE_SHIFT
+    }
+
+    /// What the engine is to hold after it has lost its memory: nothing below `floor` is reserved
+    /// any more, nobody owns it, and no turn of before comes again. `seen` is the newest state that
+    /// anybody remembers beside this one. No server may use the sequence meanwhile.
+    #[must_use]
+    pub fn repaired(mut self, seen: Option<&Self>, floor: u64) -> Self {
+        let age = seen.map_or(0, Self::age).max(self.age());
+        self.record.raise(floor);
+        // Nobody lives to see that many repairs.
+        self.turn = (age + 1).min(u64::MAX >> AGE_SHIFT) << AGE_SHIFT;
+        self.owner = None;
+        self
     }
 
     /// As it is stored under `name`: fields for people to read, then the CRC-32 of the name and
@@ -303,6 +328,29 @@ mod tests {
         assert_eq!((s.record.mark, s.owner), (31, None));
         assert!(s.hand_back(HandBack { start: 25, end: 31, turn: 0 }));
         assert!(s.reserve(reserve(0)).is_ok(), "the others go on");
+    }
+
+    #[test]
+    fn after_a_repair_no_turn_of_before_comes_again_and_marks_that_were_seen_are_asked_for() {
+        let mut lost = shared();
+        let of_a = turn(lost.claim(A, standing));
+        let backup = lost;
+        lost.reserve(reserve(of_a)).unwrap();
+        lost.reserve(reserve(of_a)).unwrap();
+        assert!(!backup.can_follow(&lost));
+        for floor in [20, 21, 30] {
+            let repaired = backup.repaired(None, floor);
+            assert_eq!((repaired.record.mark, repaired.owner), (floor, None));
+            assert_eq!(repaired.can_follow(&lost), floor >= 21, "what was seen is known to be used");
+            assert!(!lost.can_follow(&repaired), "the old state is not taken for a newer one");
+        }
+        let mut repaired = backup.repaired(Some(&lost), 30);
+        assert_eq!(repaired.reserve(reserve(of_a)), Err(NoBlock::NotOwner));
+        assert!(turn(repaired.claim(B, standing)) > lost.turn);
+        // Whoever remembers a repair that was lost itself is followed by the next one, too.
+        let again = backup.repaired(Some(&repaired), 40);
+        assert!(again.turn > repaired.turn && again.can_follow(&repaired));
+        assert!(backup.repaired(None, 5).record.mark == 5 && backup.record.mark == 1);
     }
 
     fn all_kinds() -> [Kind; 6] {

@@ -154,6 +154,7 @@ impl Forwarder {
                 }
                 Ok(told) => {
                     failures = 0;
+                    self.cluster.store.others_issue(&self.name);
                     self.deliver(travellers, told);
                 }
                 Err(Unanswered::OtherVersion(why)) => self.refuse(travellers, &why),

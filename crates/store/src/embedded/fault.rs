@@ -98,7 +98,7 @@ pub(super) fn damaged(path: &str, why: &str) -> Failure {
 }
 
 /// An error at start, before the store is open.
-pub(super) fn at_start(doing: &str, path: &Path, error: &io::Error) -> Failure {
+pub(crate) fn at_start(doing: &str, path: &Path, error: &io::Error) -> Failure {
     let path = path.display();
     let kind = error.kind();
     if is_no_room(kind) {

@@ -192,7 +192,7 @@ fn lock(store: &File, dir: &Path) -> Result<(), Failure> {
 }
 
 /// Makes `dir` and whatever is missing above it, and makes their names durable.
-fn create_dir(dir: &Path) -> io::Result<()> {
+pub(crate) fn create_dir(dir: &Path) -> io::Result<()> {
     let missing: Vec<&Path> =
         dir.ancestors().take_while(|d| !d.as_os_str().is_empty() && !d.exists()).collect();
     fs::create_dir_all(dir)?;

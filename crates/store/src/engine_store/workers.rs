@@ -52,6 +52,7 @@ impl EngineStore {
             let change = with_record(name, of_record, leased.worker, version, worker);
             if let Outcome::Applied(_) = self.engine.commit(&change).await? {
                 self.remember(name, ask.holder, leased);
+                self.saw_worker(name, leased.worker, worker);
                 return Ok(Ok(leased));
             }
         }
@@ -73,6 +74,8 @@ impl EngineStore {
         }
         self.forget(name, unspent);
         let (worker, version) = (workers[&unspent.worker], versions[0].1);
+        // Before it is so: the witness never runs ahead.
+        self.saw_worker(name, unspent.worker, worker);
         let change = with_record(name, of_record, unspent.worker, version, worker);
         // Once: a second attempt could give back what the first gave and another has leased.
         Ok(self.engine.commit(&change).await? != Outcome::Differs)
@@ -110,6 +113,12 @@ impl EngineStore {
     fn forget(&self, name: &Name, unspent: Release) {
         if let Some(mine) = self.mine().get_mut(&(name.clone(), unspent.holder)) {
             mine.ends.insert(unspent.worker, unspent.from);
+        }
+    }
+
+    fn saw_worker(&self, name: &Name, id: u32, worker: Worker) {
+        if let Some(witness) = &self.witness {
+            witness.saw(worker_key(name, id), to_text(name, id, worker));
         }
     }
 
@@ -176,12 +185,14 @@ fn with_record(
     }
 }
 
-fn workers_of(name: &Name) -> String {
+const WORKERS: &str = "worker/";
+
+pub(super) fn workers_of(name: &Name) -> String {
     // No name holds a #, so the workers of one sequence are not among those of another.
-    format!("worker/{name}#")
+    format!("{WORKERS}{name}#")
 }
 
-fn worker_key(name: &Name, id: u32) -> Key {
+pub(super) fn worker_key(name: &Name, id: u32) -> Key {
     // As many digits as the largest has: in byte order they are in their own order.
     Key::new(format!("{}{id:08}", workers_of(name)))
 }
@@ -190,6 +201,14 @@ fn to_text(name: &Name, id: u32, worker: Worker) -> String {
     let fields = format!("mark={} holder={:016x}", worker.mark, worker.holder);
     let sum = checksum(name, id, &fields);
     format!("{fields} crc={sum:08x}")
+}
+
+/// The worker ID that `entry` is of, with the name of its sequence.
+pub(super) fn named(entry: &Entry) -> Option<(Name, u32, Worker)> {
+    let (name, _) = entry.key.as_str().strip_prefix(WORKERS)?.split_once('#')?;
+    let name = Name::new(name).ok()?;
+    let (id, worker) = parse(&name, entry)?;
+    Some((name, id, worker))
 }
 
 fn parse(name: &Name, entry: &Entry) -> Option<(u32, Worker)> {
@@ -232,7 +251,7 @@ fn went_back(name: &Name, leased: Leased, end: u64) -> StoreError {
     StoreError::new(FailureKind::Corrupt, message)
 }
 
-fn changed(name: &Name, entry: &Entry) -> StoreError {
+pub(super) fn changed(name: &Name, entry: &Entry) -> StoreError {
     let message = format!(
         "a worker ID was changed by something else than ticketd: put back what was at {}, of \
          sequence {name}",

@@ -115,7 +115,8 @@ impl InForce {
         let value = match (key, &self.store) {
             ("store", url) => url.to_string(),
             (_, StoreUrl::Embedded(dir)) => dir.display().to_string(),
-            (_, StoreUrl::Memory | StoreUrl::Engine(_)) => return None,
+            (_, StoreUrl::Engine(_)) => self.settings.data_dir.display().to_string(),
+            (_, StoreUrl::Memory) => return None,
         };
         let (origin, text) = &self.texts[given];
         let is_own = Form::Text.quote(text) == Form::Text.quote(&value);
@@ -177,7 +178,8 @@ fn check_block_lens(settings: &Settings) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `data_dir` and `store` both name a store: the one from the stronger origin is in force.
+/// `data_dir` and `store` both name a store: the one from the stronger origin is in force. Beside an
+/// engine the directory is no store.
 fn store(
     settings: &Settings,
     texts: &BTreeMap<&'static str, (Origin, String)>,
@@ -187,6 +189,9 @@ fn store(
         return Ok(of_dir);
     };
     let url = StoreUrl::parse(url)?;
+    if matches!(url, StoreUrl::Engine(_)) {
+        return Ok(url);
+    }
     match texts["data_dir"].0.strength().cmp(&texts["store"].0.strength()) {
         std::cmp::Ordering::Less => Ok(url),
         std::cmp::Ordering::Greater => Ok(of_dir),

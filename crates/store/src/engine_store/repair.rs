@@ -1,0 +1,147 @@
+//! The repair of an engine that has lost its latest state, while no server uses it: every sequence
+//! that counts is put above all that is known to have been reserved, and as far above that as an
+//! operator says.
+
+use std::collections::BTreeMap;
+
+use ticketd_core::cluster::Shared;
+use ticketd_core::definition::KindName;
+use ticketd_core::failure::FailureKind;
+use ticketd_core::limits::MARK_MAX;
+use ticketd_core::name::Name;
+
+use super::meta::Meta;
+use super::witness::{self, Memories, Seen};
+use super::{ATTEMPTS_MAX, SEQUENCES, named, parse, sequence_key};
+use crate::engine::{Change, Engine, Key, LIST_MAX, Outcome, Version};
+use crate::error::StoreError;
+
+/// A repair that is asked for.
+#[derive(Debug)]
+pub struct Repair {
+    /// How many IDs each sequence that counts is raised above what is known of it.
+    by: u64,
+    memories: Memories,
+}
+
+/// What a repair does to a sequence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repaired {
+    /// Which.
+    pub name: Name,
+    /// Its kind.
+    pub kind: KindName,
+    /// Its mark in the engine before, in the units of its record: tickets, positions, ticks. `None`
+    /// if it was not there.
+    pub from: Option<u64>,
+    /// Its mark after it.
+    pub to: u64,
+}
+
+impl Repair {
+    /// A repair that leaves `by` IDs beyond what the engine knows, and what a witness has `seen`.
+    ///
+    /// # Errors
+    /// `Invalid` if another version of ticketd has seen it.
+    pub fn new(by: u64, seen: &Seen) -> Result<Self, StoreError> {
+        Ok(Self { by, memories: Memories::new(seen)? })
+    }
+
+    /// What it would do to `engine`, without a change.
+    ///
+    /// # Errors
+    /// `Corrupt` if the engine belongs to another cluster than was seen, or whatever it says.
+    pub async fn plan(&self, engine: &dyn Engine) -> Result<Vec<Repaired>, StoreError> {
+        self.check(engine, Meta::read(engine).await?.as_ref())?;
+        let mut found: BTreeMap<Name, Option<Shared>> =
+            self.memories.sequences.keys().map(|name| (name.clone(), None)).collect();
+        let mut after: Option<Key> = None;
+        loop {
+            let page = engine.list(SEQUENCES, after.as_ref(), LIST_MAX).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.key.clone());
+            for entry in &page {
+                let (name, state) = named(entry)?;
+                found.insert(name, Some(state));
+            }
+        }
+        let planned = found.iter().filter_map(|(name, state)| self.plan_one(name, *state));
+        Ok(planned.map(|(repaired, _)| repaired).collect())
+    }
+
+    /// Does it, and says what it has done to each sequence as soon as that is durable. Done again
+    /// it raises again, so what fails in the middle can be begun anew. `id` names the cluster if
+    /// nobody has named it.
+    ///
+    /// # Errors
+    /// As [`Repair::plan`].
+    pub async fn apply(
+        &self,
+        engine: &dyn Engine,
+        id: u64,
+        mut tell: impl FnMut(Repaired),
+    ) -> Result<(), StoreError> {
+        let named = self.memories.cluster.clone().map(|cluster| Meta { cluster });
+        let meta = named.unwrap_or_else(|| Meta::new(id)).read_or_put(engine).await?;
+        self.check(engine, Some(&meta))?;
+        for Repaired { name, .. } in self.plan(engine).await? {
+            if let Some(repaired) = self.apply_one(engine, &name).await? {
+                tell(repaired);
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self, engine: &dyn Engine, meta: Option<&Meta>) -> Result<(), StoreError> {
+        match (meta, &self.memories.cluster) {
+            (Some(meta), Some(seen)) if meta.cluster != *seen => {
+                Err(witness::another(engine, &meta.cluster, seen))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What `name` is to become, if it has to change.
+    fn plan_one(&self, name: &Name, found: Option<Shared>) -> Option<(Repaired, Shared)> {
+        let seen = self.memories.sequences.get(name);
+        let state = found.or_else(|| seen.copied())?;
+        let kind = state.record.definition.kind.name();
+        let known = seen.map_or(0, |seen| seen.record.mark).max(state.record.mark);
+        let floor = match kind {
+            _ if kind.has_blocks() => known.saturating_add(self.by).min(MARK_MAX),
+            // Its ticks follow the clock.
+            KindName::Snowflake => known.max(self.memories.ticks(name)),
+            // What carries a time of its own, or is random, has nothing to lose.
+            _ if found.is_some() => return None,
+            _ => known,
+        };
+        let after = state.repaired(seen, floor);
+        let from = found.map(|found| found.record.mark);
+        let to = after.record.mark;
+        Some((Repaired { name: name.clone(), kind, from, to }, after))
+    }
+
+    async fn apply_one(
+        &self,
+        engine: &dyn Engine,
+        name: &Name,
+    ) -> Result<Option<Repaired>, StoreError> {
+        let keys = [sequence_key(name)];
+        for _ in 0..ATTEMPTS_MAX {
+            let entry = engine.read(&keys).await?.into_iter().next().flatten();
+            let version = entry.as_ref().map_or(Version::ABSENT, |entry| entry.version);
+            let found = entry.map(|entry| parse(name, &entry)).transpose()?;
+            let Some((repaired, after)) = self.plan_one(name, found) else { return Ok(None) };
+            let change = Change {
+                expect: vec![(keys[0].clone(), version)],
+                put: vec![(keys[0].clone(), after.to_text(name))],
+                delete: Vec::new(),
+            };
+            if let Outcome::Applied(_) = engine.commit(&change).await? {
+                return Ok(Some(repaired));
+            }
+        }
+        let message = format!("something else changes it at the same time: stop that, of {name}");
+        Err(StoreError::new(FailureKind::Conflict, message))
+    }
+}
