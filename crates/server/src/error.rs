@@ -4,6 +4,9 @@ use ticketd_core::allocator::Refusal;
 use ticketd_core::failure::{Failure, FailureKind};
 use ticketd_store::StoreError;
 
+/// What a refused raise begins with if there is nothing left to raise.
+pub const ONLY_FORWARD: &str = "a sequence only moves forward";
+
 /// What an error means for whoever asked. A kind exists because the caller acts differently on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, utoipa::ToSchema)]
 #[schema(as = KindOfError, rename_all = "kebab-case")]
@@ -135,7 +138,7 @@ impl From<Refusal> for ServiceError {
             }
             Refusal::Lowering { next } => Self::new(
                 ErrorKind::Conflict,
-                format!("a sequence only moves forward: its next ID is {next} already"),
+                format!("{ONLY_FORWARD}: its next ID is {next} already"),
             ),
         }
     }

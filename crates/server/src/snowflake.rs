@@ -28,7 +28,7 @@ use tokio::sync::{Notify, OnceCell};
 use tracing::{debug, warn};
 
 use crate::clock::Clock;
-use crate::error::{ErrorKind, ServiceError};
+use crate::error::{ErrorKind, ONLY_FORWARD, ServiceError};
 use crate::info::Info;
 use crate::source::Issued;
 
@@ -429,7 +429,7 @@ impl SnowflakeSource {
             return Err(ServiceError::new(ErrorKind::Conflict, message));
         }
         if let Some(last) = self.state().last.filter(|last| to < *last) {
-            let message = format!("a sequence only moves forward: it has issued {last} already");
+            let message = format!("{ONLY_FORWARD}: it has issued {last} already");
             return Err(ServiceError::new(ErrorKind::Conflict, message));
         }
         let next = Parts { tick: parts.tick + 1, worker: 0, counter: 0 };

@@ -6,6 +6,7 @@
 
 pub mod conformance;
 pub mod etcd;
+mod highest;
 mod memory;
 mod mysql;
 mod postgres;
@@ -20,6 +21,7 @@ use crate::contract::Answer;
 use crate::error::StoreError;
 
 pub use etcd::{Etcd, EtcdUrl};
+pub use highest::{Column, highest};
 pub use memory::MemoryEngine;
 pub use mysql::MysqlEngine;
 pub use postgres::PostgresEngine;

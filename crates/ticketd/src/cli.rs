@@ -111,6 +111,7 @@ Examples:
   ticketd sequence create orders --kind stride --members 3 --offset 1
   ticketd sequence create traces --kind uuid7
   ticketd sequence raise notes --to 5000   # the next ID is 5001
+  ticketd sequence raise notes --from-table notes.id --database postgres://me@db/app --dry-run
   ticketd sequence raise --all --by 1000000 --dry-run";
 
 const CLUSTER_EXAMPLES: &str = "\

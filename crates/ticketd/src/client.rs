@@ -16,6 +16,7 @@ use ticketd_core::definition::KindName;
 use ticketd_core::ids::{self, Id, Range};
 use ticketd_core::name::Name;
 use ticketd_core::text::{Form, Format};
+use ticketd_server::error::ONLY_FORWARD;
 
 use crate::failure::Failure;
 use http::{Connection, Reply};
@@ -155,11 +156,22 @@ impl Client {
     /// # Errors
     /// What the server says.
     pub fn kind_of(&mut self, name: &Name) -> Result<Option<String>, Failure> {
+        Ok(self.show_if_there::<Shown>(name)?.map(|shown| shown.kind))
+    }
+
+    /// What there is to see of the sequence `name`; `None` if there is none.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn show_if_there<T>(&mut self, name: &Name) -> Result<Option<T>, Failure>
+    where
+        T: for<'a> Deserialize<'a>,
+    {
         let reply = self.connection.send("GET", &path_of(name), None)?;
         if reply.status == hyper::StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        understand::<Shown>(&checked(reply)?).map(|shown| Some(shown.kind))
+        understand(&checked(reply)?).map(Some)
     }
 
     /// What there is to see of the sequence `name`.
@@ -208,9 +220,25 @@ impl Client {
     /// # Errors
     /// What the server says.
     pub fn raise(&mut self, name: &Name, to: u64) -> Result<Raw, Failure> {
+        understand(&checked(self.ask_to_raise(name, to)?)?)
+    }
+
+    /// As [`Client::raise`]; `None` if higher IDs are next already.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn raise_if_below(&mut self, name: &Name, to: u64) -> Result<Option<Raw>, Failure> {
+        match checked(self.ask_to_raise(name, to)?) {
+            // Other conflicts, such as an ID of the far future, are none of these.
+            Err(refused) if refused.to_string().starts_with(ONLY_FORWARD) => Ok(None),
+            answer => understand(&answer?).map(Some),
+        }
+    }
+
+    fn ask_to_raise(&mut self, name: &Name, to: u64) -> Result<Reply, Failure> {
         let body = serde_json::json!({ "to": to.to_string() }).to_string();
         let path = format!("{}/raise", path_of(name));
-        understand(&checked(self.connection.send("POST", &path, Some(body))?)?)
+        self.connection.send("POST", &path, Some(body))
     }
 }
 

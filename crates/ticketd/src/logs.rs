@@ -20,6 +20,17 @@ pub fn start(filter: &LogFilter, format: LogFormat) {
     }
 }
 
+/// Starts logging for a command that has only warnings to tell.
+pub fn start_warnings() {
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new("warn"))
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .without_time()
+        .with_target(false)
+        .init();
+}
+
 /// Makes a panic in any thread the end of the process: whatever state it left behind could issue
 /// an ID twice. The store is made to be cut off at any moment.
 pub fn crash_on_panic() {

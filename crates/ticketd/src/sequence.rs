@@ -1,11 +1,12 @@
 //! `ticketd sequence`: shows and changes the sequences of a running server.
 
+mod raise;
+
 use std::io::{self, Write};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use ticketd_core::definition::{BlockLen, KindName};
-use ticketd_core::limits::ID_MAX;
 use ticketd_core::name::Name;
 
 use crate::client::{Client, Raw, ServerArgs};
@@ -77,33 +78,7 @@ enum SequenceCommand {
     },
 
     /// Move a sequence forward: nothing at or below N is issued from then on
-    Raise(RaiseArgs),
-}
-
-/// What is raised, and to where.
-#[derive(Debug, Args)]
-struct RaiseArgs {
-    /// Name of the sequence
-    #[arg(value_parser = Name::new, required_unless_present = "all", requires = "to")]
-    name: Option<Name>,
-
-    /// The last ID to skip: of tickets, the next one is N + 1
-    #[arg(long, value_name = "N", allow_hyphen_values = true, requires = "name",
-          value_parser = clap::value_parser!(u64).range(1..=ID_MAX))]
-    to: Option<u64>,
-
-    /// Every sequence that counts, after its store was restored from a backup
-    #[arg(long, conflicts_with_all = ["name", "to"], requires = "by")]
-    all: bool,
-
-    /// With --all: so far above what each has reserved
-    #[arg(long, value_name = "N", allow_hyphen_values = true, requires = "all",
-          value_parser = clap::value_parser!(u64).range(1..=ID_MAX))]
-    by: Option<u64>,
-
-    /// With --all: only say what would be done
-    #[arg(long, requires = "all")]
-    dry_run: bool,
+    Raise(raise::RaiseArgs),
 }
 
 /// What is chosen about a new sequence. The server checks what belongs together.
@@ -198,51 +173,7 @@ pub fn run(args: &SequenceArgs) -> Result<(), Failure> {
             output::write(|out| print(out, &info, args.json))
         }
         SequenceCommand::Create { name, chosen } => create(&mut client, name, chosen, args.json),
-        SequenceCommand::Raise(raise) => match (&raise.name, raise.to, raise.by) {
-            (Some(name), Some(to), _) => raise_one(&mut client, name, to, args.json),
-            (_, _, Some(by)) => raise_all(&mut client, by, raise.dry_run, args.json),
-            _ => unreachable!("the parser asks for a name and --to, or for --all and --by"),
-        },
-    }
-}
-
-fn raise_one(client: &mut Client, name: &Name, to: u64, json: bool) -> Result<(), Failure> {
-    let raised = client.raise(name, to)?;
-    output::write(|out| match json {
-        true => writeln!(out, "{raised}"),
-        false => writeln!(out, "{name}: {}", told(&value(&raised))),
-    })
-}
-
-/// Raises every sequence that counts by `by` above what it has reserved. The others carry a time
-/// or are random, and are left alone.
-fn raise_all(client: &mut Client, by: u64, dry_run: bool, json: bool) -> Result<(), Failure> {
-    for info in all(client)? {
-        let info = value(&info);
-        let mark = info["high_water_mark"].as_str().and_then(|mark| mark.parse::<u64>().ok());
-        let name = info["sequence"].as_str().and_then(|name| Name::new(name).ok());
-        let (Some(mark), Some(name)) = (mark, name) else { continue };
-        let to = (mark - 1).saturating_add(by).min(ID_MAX);
-        if !dry_run {
-            raise_one(client, &name, to, json)?;
-            continue;
-        }
-        output::write(|out| match json {
-            true => writeln!(out, "{}", json!({ "sequence": name.as_str(), "to": to.to_string() })),
-            false => writeln!(out, "{name}: would be raised to {to}"),
-        })?;
-    }
-    Ok(())
-}
-
-/// What is next after a raise, for people.
-fn told(raised: &Value) -> String {
-    let next = text(&raised["next"]);
-    match raised["kind"].as_str() {
-        _ if raised["next"].is_null() => "there is no ID left".to_owned(),
-        // Its time goes on meanwhile.
-        Some("snowflake") => format!("the next ID is {next} or a later one"),
-        _ => format!("the next ID is {next}"),
+        SequenceCommand::Raise(raise) => raise::run(&mut client, raise, args.json),
     }
 }
 

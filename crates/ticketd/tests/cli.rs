@@ -150,7 +150,7 @@ fn all_sequences_that_count_are_raised_at_once_after_a_dry_run() {
     server.run(&["sequence", "create", "e", "--kind", "snowflake"]).ok();
     let all = ["sequence", "raise", "--all", "--by", "1000"];
     let dry = server.run(&[&all[..], &["--dry-run"]].concat()).ok();
-    let told = "notes: would be raised to 1010\ns: would be raised to 1001\n";
+    let told = "notes: would be raised from 10 to 1010\ns: would be raised from 1 to 1001\n";
     assert_eq!(dry, told);
     assert_eq!(server.run(&["next", "notes"]).ok(), "2\n", "nothing was done");
     server.run(&all).ok();

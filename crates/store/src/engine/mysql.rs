@@ -8,10 +8,12 @@ mod vet;
 
 use std::time::Duration;
 
+use mysql_async::consts::ColumnType;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder, SslOpts, Value, from_row_opt};
 use ticketd_core::failure::FailureKind;
 
+use super::highest::{Ask, Column, Found};
 use super::sql::SqlEngine;
 use super::sql::address::{Address, Form, Host, Mode};
 use super::sql::fault::{COLUMNS_CHANGED, Fault, NOT_ONE_ROW};
@@ -51,10 +53,16 @@ impl MysqlEngine {
     /// `Invalid` if the URL, the credentials or the table are not good, `Unavailable` if no host
     /// answers that can be written.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
-        let address = Address::parse(&FORM, url)?;
-        let tls = encryption(&address)?;
-        Self::at(Mysql { tls }, address).await
+        let (server, address) = reach(url)?;
+        Self::at(server, address).await
     }
+}
+
+/// How to connect to what `url` names.
+pub(super) fn reach(url: &str) -> Result<(Mysql, Address), StoreError> {
+    let address = Address::parse(&FORM, url)?;
+    let tls = encryption(&address)?;
+    Ok((Mysql { tls }, address))
 }
 
 /// The encryption that `address` asks for.
@@ -161,6 +169,42 @@ fn settings(timeout: Duration) -> String {
         "SET SESSION autocommit = 1, innodb_lock_wait_timeout = {lock}, lock_wait_timeout = {lock}, \
          sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', wait_timeout = {silence} \
          /*M!100300 , idle_transaction_timeout = {transaction} */"
+    )
+}
+
+impl Ask for MysqlSession {
+    async fn highest(&mut self, column: &Column) -> Result<Found, Fault> {
+        // The type that the driver tells is that of the first, the value that of the second.
+        let sql = column.select("{}, CAST({} AS CHAR)", '`');
+        let row = self.conn.query_first::<mysql_async::Row, _>(sql).await;
+        let row = row.map_err(|error| answer::of_table(error, column))?;
+        let row = row.ok_or_else(|| Fault::corrupt("an aggregate without a row"))?;
+        let kind = row.columns_ref().first().map(|column| column.column_type());
+        let kind = kind.ok_or_else(|| Fault::corrupt("a row without a column"))?;
+        if !is_number(kind) {
+            return Ok(Found { value: None, no_number: Some(format!("{kind:?}")) });
+        }
+        // Not `get`, which panics where the bytes are no text.
+        let value = row.get_opt::<Option<String>, _>(1).and_then(Result::ok);
+        let value = value.ok_or_else(|| Fault::corrupt("a number that is no text"))?;
+        Ok(Found { value, no_number: None })
+    }
+}
+
+fn is_number(kind: ColumnType) -> bool {
+    use ColumnType::{
+        MYSQL_TYPE_DECIMAL, MYSQL_TYPE_INT24, MYSQL_TYPE_LONG, MYSQL_TYPE_LONGLONG,
+        MYSQL_TYPE_NEWDECIMAL, MYSQL_TYPE_SHORT, MYSQL_TYPE_TINY,
+    };
+    matches!(
+        kind,
+        MYSQL_TYPE_TINY
+            | MYSQL_TYPE_SHORT
+            | MYSQL_TYPE_INT24
+            | MYSQL_TYPE_LONG
+            | MYSQL_TYPE_LONGLONG
+            | MYSQL_TYPE_DECIMAL
+            | MYSQL_TYPE_NEWDECIMAL
     )
 }
 

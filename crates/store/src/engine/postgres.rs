@@ -22,6 +22,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, Config, Connection, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::highest::{Ask, Column, Found};
 use super::sql::SqlEngine;
 use super::sql::address::{Address, Form, Host, Mode};
 use super::sql::fault::{COLUMNS_CHANGED, Fault, NOT_ONE_ROW};
@@ -64,10 +65,16 @@ impl PostgresEngine {
     /// `Invalid` if the URL, the credentials or the table are not good, `Unavailable` if no host
     /// answers that can be written.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
-        let address = Address::parse(&FORM, url)?;
-        let tls = MakeRustlsConnect::new(tls::client(&address)?);
-        Self::at(Postgres { tls, timeline: Arc::default() }, address).await
+        let (server, address) = reach(url)?;
+        Self::at(server, address).await
     }
+}
+
+/// How to connect to what `url` names.
+pub(super) fn reach(url: &str) -> Result<(Postgres, Address), StoreError> {
+    let address = Address::parse(&FORM, url)?;
+    let tls = MakeRustlsConnect::new(tls::client(&address)?);
+    Ok((Postgres { tls, timeline: Arc::default() }, address))
 }
 
 impl Server for Postgres {
@@ -222,6 +229,19 @@ fn settings(timeout: Duration) -> String {
          current_setting('synchronous_commit'), CASE WHEN NOT pg_is_in_recovery() \
          THEN left(pg_walfile_name(pg_current_wal_lsn()), 8) END"
     )
+}
+
+impl Ask for PostgresSession {
+    async fn highest(&mut self, column: &Column) -> Result<Found, Fault> {
+        let sql = column.select("{}::text, pg_typeof({})::text", '"');
+        let row = self.client.query_typed(&sql, &[]).await;
+        let row = row.map_err(|error| answer::of_table(&error, column))?;
+        let row = row.first().ok_or_else(|| Fault::corrupt("an aggregate without a row"))?;
+        let text = |at| row.try_get::<_, Option<String>>(at).map_err(|e| answer::fault(&e));
+        let (value, kind) = (text(0)?, text(1)?.unwrap_or_default());
+        let is_number = matches!(kind.as_str(), "smallint" | "integer" | "bigint" | "numeric");
+        Ok(Found { value, no_number: (!is_number).then_some(kind) })
+    }
 }
 
 impl Session for PostgresSession {

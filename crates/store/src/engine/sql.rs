@@ -12,6 +12,7 @@ pub mod session;
 pub mod tls;
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ const BEYOND: &str = "~";
 
 /// An engine that keeps values in a table of an SQL database.
 pub struct SqlEngine<S: Server> {
-    reach: std::sync::Arc<Reach<S>>,
+    reach: Arc<Reach<S>>,
     table: String,
     label: String,
     pool: Pool<S::Session>,
@@ -54,7 +55,7 @@ impl<S: Server> SqlEngine<S> {
         let engine = Self {
             table: schema::quoted(&address.table),
             label: address.label(),
-            reach: std::sync::Arc::new(Reach { server, address }),
+            reach: Arc::new(Reach { server, address }),
             pool: Pool::new(),
             commits: AtomicU64::new(0),
         };
@@ -135,10 +136,10 @@ impl<S: Server> SqlEngine<S> {
 
 /// Connects to the first host where changes can be made. A host that is silent holds nobody up for
 /// long, and one that is asked later is taken only if it answers first.
-async fn connect<S: Server>(reach: &std::sync::Arc<Reach<S>>) -> Result<S::Session, Fault> {
+async fn connect<S: Server>(reach: &Arc<Reach<S>>) -> Result<S::Session, Fault> {
     let mut attempts = JoinSet::new();
     for (n, host) in (0..).zip(&reach.address.hosts) {
-        let (reach, host) = (std::sync::Arc::clone(reach), host.clone());
+        let (reach, host) = (Arc::clone(reach), host.clone());
         attempts.spawn(async move {
             tokio::time::sleep(NEXT_HOST * n).await;
             attempt(&reach, &host).await
@@ -157,6 +158,14 @@ async fn connect<S: Server>(reach: &std::sync::Arc<Reach<S>>) -> Result<S::Sessi
         }
     }
     Err(worst.expect("a URL has a host"))
+}
+
+/// A connection to whoever `server` reaches at `address`, for another use than as an engine.
+pub(super) async fn connect_to<S: Server>(
+    server: S,
+    address: Address,
+) -> Result<S::Session, Fault> {
+    connect(&Arc::new(Reach { server, address })).await
 }
 
 async fn attempt<S: Server>(reach: &Reach<S>, host: &Host) -> Result<S::Session, Fault> {

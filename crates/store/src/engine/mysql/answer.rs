@@ -7,6 +7,7 @@ use std::io;
 use mysql_async::{DriverError, Error, IoError};
 use ticketd_core::failure::FailureKind::{self, Conflict, Corrupt, Invalid, Unavailable};
 
+use crate::engine::highest::{Column, TOO_SLOW};
 use crate::engine::sql::address::Host;
 use crate::engine::sql::fault::{COLUMNS_CHANGED, Fault, TABLE_GONE};
 use crate::engine::sql::tls;
@@ -20,6 +21,19 @@ pub fn fault(error: Error) -> Fault {
             ..Fault::unsure(Unavailable, "the connection to the server broke")
         },
     }
+}
+
+/// What the failure to read the user's own `column` means.
+pub fn of_table(error: Error, column: &Column) -> Fault {
+    let Error::Server(answer) = &error else { return fault(error) };
+    let what = match answer.code {
+        1146 | 1049 => "there is no such table: see its database, and its case",
+        1054 => "the table has no such column",
+        1142 | 1143 => "the user may not read the table: GRANT SELECT on it",
+        1317 | 1969 | 3024 => TOO_SLOW,
+        _ => return fault(error),
+    };
+    Fault::refused(Invalid, format!("{what}, {column}"))
 }
 
 /// What the failure to connect to `host` means.

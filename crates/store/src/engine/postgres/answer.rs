@@ -8,8 +8,9 @@ use std::io;
 
 use ticketd_core::failure::FailureKind::{Conflict, Corrupt, Invalid, Unavailable};
 use tokio_postgres::Error;
-use tokio_postgres::error::{DbError, Severity};
+use tokio_postgres::error::{DbError, Severity, SqlState};
 
+use crate::engine::highest::{Column, TOO_SLOW};
 use crate::engine::sql::address::Host;
 use crate::engine::sql::fault::{COLUMNS_CHANGED, Fault, TABLE_GONE};
 use crate::engine::sql::tls;
@@ -23,6 +24,21 @@ pub fn fault(error: &Error) -> Fault {
             ..Fault::unsure(Unavailable, "the connection to PostgreSQL broke")
         },
     }
+}
+
+/// What the failure to read the user's own `column` means.
+pub fn of_table(error: &Error, column: &Column) -> Fault {
+    let code = error.code().map(SqlState::code);
+    let what = match code {
+        Some("42P01" | "3F000") => "there is no such table: see its schema, and case and quotes",
+        Some("42703") => "the table has no such column: see its case and quotes",
+        Some("42883") => "what it holds are no whole numbers",
+        Some("42501") => "the user may not read the table: GRANT SELECT on it",
+        Some("57014") => TOO_SLOW,
+        Some(code) if code.starts_with("42") || code.starts_with("22") => "it cannot be read so",
+        _ => return fault(error),
+    };
+    Fault::refused(Invalid, format!("{what}, {column}"))
 }
 
 /// What the failure to connect to `host` means.
