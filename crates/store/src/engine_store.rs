@@ -42,9 +42,9 @@ use crate::error::StoreError;
 use meta::Meta;
 pub use mutant::Mutant;
 pub use repair::{Repair, Repaired};
-pub use servers::{Announced, Announcement};
-pub use witness::{DirWitness, Seen, Witness};
+pub use servers::{Announced, Announcement, nobody_serves};
 use witness::Memories;
+pub use witness::{DirWitness, Seen, Witness};
 use workers::Mine;
 
 /// Lost compare-and-swaps in a row after which a call gives up as `Conflict`. With an owner per

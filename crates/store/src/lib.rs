@@ -17,7 +17,8 @@ mod memory;
 pub use contract::{Answer, Sizes, Store};
 pub use embedded::Embedded;
 pub use engine_store::{
-    Announced, Announcement, Claims, DirWitness, EngineStore, Mutant, Repair, Repaired, Seen, Witness,
+    Announced, Announcement, Claims, DirWitness, EngineStore, Mutant, Repair, Repaired, Seen,
+    Witness, nobody_serves,
 };
 pub use error::StoreError;
 pub use memory::Memory;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ticketd_core::failure::FailureKind;
+use ticketd_store::engine::Engine;
 use ticketd_store::{DirWitness, Embedded, EngineStore, Memory, Store, StoreError, engine};
 
 use crate::failure::Failure;
@@ -26,6 +27,20 @@ pub enum StoreUrl {
 /// The URL of an engine, which may hold a password and does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct EngineUrl(String);
+
+impl EngineUrl {
+    /// Connects to the engine, and warns of settings that weaken a promise.
+    ///
+    /// # Errors
+    /// It is not there, refuses the credentials, would surely break a promise, ...
+    pub async fn connect(&self) -> Result<Arc<dyn Engine>, StoreError> {
+        let engine = engine::open(&self.0).await?;
+        for weakness in engine.vet().await? {
+            tracing::warn!("{}: {weakness}", engine.label());
+        }
+        Ok(engine)
+    }
+}
 
 /// A store that is open.
 pub enum Opened {
@@ -92,16 +107,16 @@ impl StoreUrl {
 
 async fn open_engine(url: &EngineUrl, data_dir: &Path) -> Result<Opened, StoreError> {
     let witness = Box::new(DirWitness::open(data_dir)?);
-    let engine = engine::open(&url.0).await?;
-    for weakness in engine.vet().await? {
-        tracing::warn!("{}: {weakness}", engine.label());
-    }
+    let engine = url.connect().await?;
     let store = EngineStore::open_witnessed(engine, new_cluster()?, witness).await?;
     Ok(Opened::Shared(Arc::new(store)))
 }
 
 /// What to call a cluster that has no name yet.
-fn new_cluster() -> Result<u64, StoreError> {
+///
+/// # Errors
+/// If the system gives no random numbers.
+pub fn new_cluster() -> Result<u64, StoreError> {
     let mut id = [0; 8];
     getrandom::fill(&mut id).map_err(|error| {
         let message = format!("the system gives no random numbers: {error}");
