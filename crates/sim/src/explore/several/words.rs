@@ -64,6 +64,7 @@ pub(super) enum What {
     Wall,
     Fall,
     RaisedAfterLoss,
+    Repaired,
     Boot,
     Up,
     Crash,
@@ -120,6 +121,7 @@ impl Words for What {
             | Self::Gone
             | Self::Away
             | Self::Fall
+            | Self::Repaired
             | Self::Back => ENGINE,
             Self::Fault => match Fault::ALL.get(kind as usize) {
                 Some(fault) if is_of_clients(*fault) => Lane::CLIENTS,
@@ -162,6 +164,7 @@ impl Words for What {
             | Self::Ended
             | Self::Gone
             | Self::Fall
+            | Self::Repaired
             | Self::Phase => Sign::Moment,
             _ => Sign::Plain,
         }
@@ -241,6 +244,7 @@ impl Words for What {
             Self::Wall => "wall clock turns, and says {a} ms",
             Self::Fall => "engine fails; {a} (1: and loses commits)",
             Self::RaisedAfterLoss => "operator has raised to {a}",
+            Self::Repaired => "operator has repaired: mark {a}, age {b}",
             Self::Boot => "process starts, life {a}",
             Self::Up => "{a:id} serves, life {b}",
             Self::Crash => "process crashes, life {a}",
