@@ -6,14 +6,14 @@ for (const world of document.querySelectorAll(".world")) {
   const height = svg.viewBox.baseVal.height, axis = svg.querySelector(".axis");
   const things = [...svg.querySelectorAll("[data-a]")].map((at) => ({
     at, from: +at.dataset.a, until: +(at.dataset.b ?? at.dataset.a), lasts: "b" in at.dataset,
-    y: at.dataset.y, text: at.querySelector("text"), row: at.getAttribute("class") + at.dataset.y,
+    y: at.dataset.y, text: at.querySelector("text"), kind: at.getAttribute("class"),
     word: at.querySelector("text")?.textContent.length ?? 0,
   }));
   const [top, bottom] = ["y1", "y2"].map((y) => axis.querySelector("line").getAttribute(y));
   let from = 0, until = end, width = 0;
   world.classList.add("live");
 
-  const span = (us) => us < 1e3 ? us + " us" : us < 1e6 ? +(us / 1e3).toFixed(3) + " ms" : +(us / 1e6).toFixed(6) + " s";
+  const span = (us) => us === 0 ? "0" : us < 1e3 ? us + " us" : us < 1e6 ? +(us / 1e3).toFixed(3) + " ms" : +(us / 1e6).toFixed(6) + " s";
   const x = (us) => left + (width - left - right) * (us - from) / (until - from);
 
   function ticks() {
@@ -27,29 +27,46 @@ for (const world of document.querySelectorAll(".world")) {
     axis.innerHTML = drawn;
   }
 
+  // The number of a fault is seen if the next mark of its row leaves room for it.
+  function number({ text, word, y }, a, next) {
+    const room = next?.y === y && next.at.style.display === "" ? x(next.from) - a : Infinity;
+    text.setAttribute("visibility", room < (word + 2) * letter ? "hidden" : "visible");
+  }
+
+  // The name of a phase is seen if it does not lie on the one before, which ends at `free`.
+  function phase({ text, word }, a, free) {
+    const long = (word + 1) * letter, before = a + long > width, begins = before ? a - long : a;
+    text.setAttribute("text-anchor", before ? "end" : "start");
+    text.setAttribute("visibility", begins < free ? "hidden" : "visible");
+    return begins < free ? free : begins + long;
+  }
+
+  function bar({ at, text, word, ...thing }) {
+    const a = x(Math.max(thing.from, from)), long = Math.max(x(Math.min(thing.until, until)) - a, 1.5);
+    at.setAttribute("x", a.toFixed(1));
+    at.setAttribute("width", long.toFixed(1));
+    text?.setAttribute("visibility", long < word * letter + 8 ? "hidden" : "visible");
+  }
+
   function draw() {
-    const free = {};
+    let free = 0;
     width = Math.max(svg.parentElement.clientWidth, 480);
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     ticks();
     for (const thing of things) {
-      const { at, text } = thing;
-      const seen = thing.until >= from && thing.from <= until;
-      at.style.display = seen ? "" : "none";
-      if (!seen) continue;
+      const isSeen = thing.until >= from && thing.from <= until;
+      thing.at.style.display = isSeen ? "" : "none";
+    }
+    for (const [index, thing] of things.entries()) {
+      if (thing.at.style.display) continue;
       if (thing.lasts) {
-        const a = x(Math.max(thing.from, from)), long = Math.max(x(Math.min(thing.until, until)) - a, 1.5);
-        at.setAttribute("x", a.toFixed(1));
-        at.setAttribute("width", long.toFixed(1));
-        text?.setAttribute("visibility", long < thing.word * letter + 8 ? "hidden" : "visible");
+        bar(thing);
         continue;
       }
       const a = x(thing.from);
-      at.setAttribute("transform", `translate(${a.toFixed(1)} ${thing.y})`);
-      if (!text || thing.row.startsWith("broken")) continue;
-      const room = a >= (free[thing.row] ?? -1);
-      text.setAttribute("visibility", room ? "visible" : "hidden");
-      if (room) free[thing.row] = a + (thing.word + 2) * letter;
+      thing.at.setAttribute("transform", `translate(${a.toFixed(1)} ${thing.y})`);
+      if (thing.kind === "fault") number(thing, a, things[index + 1]);
+      if (thing.kind === "moment") free = phase(thing, a, free);
     }
   }
 

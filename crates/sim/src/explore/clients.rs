@@ -265,8 +265,7 @@ impl World {
         }
         if self.server.crashed.contains(&life) && self.draw.chance(500) {
             self.stats.mark(Mark::AnswerLost);
-            self.line(sequence, What::AnswerLost, [number, 0, 0]);
-            self.lose(id);
+            self.cut_off(id);
             return;
         }
         request.state = State::Done;
@@ -289,8 +288,17 @@ impl World {
         self.finish(id);
     }
 
-    /// The connection of a request is gone.
-    pub(super) fn lose(&mut self, id: RequestId) {
+    /// The connection of a request is gone, and with it its answer.
+    pub(super) fn cut_off(&mut self, id: RequestId) {
+        let Request { sequence, gone, .. } = self.requests[id.0];
+        if !gone {
+            self.line(sequence, What::AnswerLost, [id.0 as u64, 0, 0]);
+        }
+        self.lose(id);
+    }
+
+    /// A request gets no answer.
+    fn lose(&mut self, id: RequestId) {
         let request = &mut self.requests[id.0];
         request.state = State::Done;
         if request.gone {

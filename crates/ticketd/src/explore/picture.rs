@@ -36,10 +36,10 @@ pub enum RowKind {
     Itself,
     Links,
     Lease,
-    /// Of a sequence.
-    Owner(usize),
-    Blocks(usize),
-    Requests(usize),
+    /// Of a sequence, if the world has more than one.
+    Owner(Option<usize>),
+    Blocks(Option<usize>),
+    Requests(Option<usize>),
 }
 
 /// Something that lasts.
@@ -75,7 +75,7 @@ struct Drawing {
     rows: BTreeMap<(u8, Lane, RowKind), Row>,
     /// Where the last bar of each kind is.
     last: BTreeMap<(Lane, Option<usize>, Bar), usize>,
-    asked: BTreeMap<u64, (u64, usize, String)>,
+    asked: BTreeMap<u64, (u64, Option<usize>, String)>,
     phases: Vec<(u64, String)>,
 }
 
@@ -88,11 +88,10 @@ impl Picture {
         steps.iter().for_each(|step| drawing.step(step));
         drawing.give_up_waiting(end_us);
         let mut rows: Vec<Row> = drawing.rows.into_values().collect();
-        let thinned = thin(&mut rows);
         for span in rows.iter_mut().flat_map(|row| &mut row.bars) {
             span.until_us = span.until_us.min(end_us).max(span.from_us);
         }
-        rows.retain(|row| !row.bars.is_empty() || !row.marks.is_empty());
+        let thinned = thin(&mut rows, end_us);
         Self { end_us, rows, phases: drawing.phases, thinned }
     }
 }
@@ -180,9 +179,8 @@ impl Drawing {
     }
 
     fn request(&mut self, step: &Step, tick: Tick, request: u64, ids: (u64, u64)) {
-        let sequence = step.sequence.unwrap_or_default();
         if tick == Tick::Asked {
-            self.asked.insert(request, (step.at_us, sequence, step.text.clone()));
+            self.asked.insert(request, (step.at_us, step.sequence, step.text.clone()));
             return;
         }
         // Whoever was given up may still be answered.
@@ -207,7 +205,7 @@ impl Drawing {
                 from_us,
                 until_us: end_us,
                 label: String::new(),
-                title: format!("{asked}, and still waits"),
+                title: format!("{asked}, and no end of it is seen"),
                 level: request,
             });
         }
@@ -218,8 +216,8 @@ const fn row_of(bar: Bar, sequence: Option<usize>) -> RowKind {
     match (bar, sequence) {
         (Bar::Lease, _) => RowKind::Lease,
         (Bar::Cut, _) => RowKind::Links,
-        (Bar::Owner, Some(sequence)) => RowKind::Owner(sequence),
-        (Bar::Block, Some(sequence)) => RowKind::Blocks(sequence),
+        (Bar::Owner, sequence) => RowKind::Owner(sequence),
+        (Bar::Block, sequence) => RowKind::Blocks(sequence),
         _ => RowKind::Itself,
     }
 }
@@ -245,10 +243,18 @@ fn told(step: &Step) -> String {
 }
 
 /// Leaves out what would be too much to see; says so.
-fn thin(rows: &mut [Row]) -> Vec<String> {
+fn thin(rows: &mut Vec<Row>, end_us: u64) -> Vec<String> {
+    let mut thinned = Vec::new();
+    let all = rows.len();
+    rows.retain(|row| !is_too_short(row, end_us));
+    if rows.len() < all {
+        thinned.push(format!(
+            "Rows of owners who never last a thousandth of the time are left out: {}.",
+            all - rows.len()
+        ));
+    }
     let is_of_requests = |row: &&mut Row| matches!(row.kind, RowKind::Requests(_));
     let requests: usize = rows.iter_mut().filter(is_of_requests).map(|row| row.bars.len()).sum();
-    let mut thinned = Vec::new();
     let each = requests.div_ceil(REQUESTS_MAX).max(1);
     if each > 1 {
         for row in rows.iter_mut().filter(is_of_requests) {
@@ -265,6 +271,13 @@ fn thin(rows: &mut [Row]) -> Vec<String> {
         }
     }
     thinned
+}
+
+/// Whoever opens a sequence of another kind owns it for a moment.
+fn is_too_short(row: &Row, end_us: u64) -> bool {
+    let is_short = |bar: &Span| (bar.until_us - bar.from_us) * 1_000 < end_us;
+    matches!(row.kind, RowKind::Owner(_))
+        && row.bars.iter().all(|bar| is_short(bar) && bar.until_us < end_us)
 }
 
 fn keep_each<T>(items: &mut Vec<T>, each: usize) {

@@ -124,21 +124,24 @@ impl Timeline<'_> {
         let phases = &self.picture.phases;
         for (at_us, name) in phases {
             let x = self.x(*at_us);
-            let hidden = hidden(x < free);
-            if hidden.is_empty() {
-                free = x + (name.len() as f64 + 1.0) * LETTER;
-            }
+            let room = (name.len() as f64 + 1.0) * LETTER;
+            let (from, to, anchor) = match x + room > WIDTH {
+                true => (x - room, x, r#" text-anchor="end""#),
+                false => (x, x + room, ""),
+            };
+            let hidden = hidden(from < free);
+            free = if from < free { free } else { to };
             self.put(&format!(
-                r#"<g class="moment" data-a="{at_us}" data-y="0" transform="translate({x:.1} 0)"><title>phase begins: {name}</title><line y1="{:.1}" y2="{bottom:.1}"/><text class="tick" x="3" y="{:.1}"{hidden}>{name}</text></g>"#,
-                TOP - 14.0,
-                TOP - 5.0
+                r#"<g class="moment" data-a="{at_us}" data-y="0" transform="translate({x:.1} 0)"><title>phase begins: {name}</title><line y1="{:.1}" y2="{bottom:.1}"/><text class="tick" y="{:.1}"{anchor}{hidden}>{name}</text></g>"#,
+                TOP - 4.0,
+                TOP - 7.0
             ));
         }
     }
 
     fn name(&mut self, lane: Lane, y: f64) {
         self.put(&format!(
-            r#"<line class="lane" x1="0" x2="{WIDTH}" y1="{:.1}" y2="{:.1}"/><text class="name" x="0" y="{:.1}">{lane}</text>"#,
+            r#"<line class="lane" x1="0" x2="100%" y1="{:.1}" y2="{:.1}"/><text class="name" x="0" y="{:.1}">{lane}</text>"#,
             y - 3.0,
             y - 3.0,
             y + 11.0
@@ -150,9 +153,9 @@ impl Timeline<'_> {
             RowKind::Itself => "",
             RowKind::Links => "links",
             RowKind::Lease => "lease",
-            RowKind::Owner(sequence) => &format!("s{sequence} owner"),
-            RowKind::Blocks(sequence) => &format!("s{sequence} block"),
-            RowKind::Requests(sequence) => &format!("s{sequence} requests"),
+            RowKind::Owner(sequence) => &of(sequence, "owner"),
+            RowKind::Blocks(sequence) => &of(sequence, "block"),
+            RowKind::Requests(sequence) => &of(sequence, "requests"),
         };
         let (x, below) = (LEFT - 8.0, y + 11.0);
         self.put(&format!(
@@ -188,18 +191,15 @@ impl Timeline<'_> {
         ));
     }
 
-    /// Marks of a row, with the numbers of faults where there is room.
+    /// Marks of a row, with the numbers of faults where there is room before the next mark.
     fn marks(&mut self, marks: &[Mark], y: f64) {
-        let mut free = f64::MIN;
-        for mark in marks {
+        for (index, mark) in marks.iter().enumerate() {
             let x = self.x(mark.at_us);
+            let room = marks.get(index + 1).map_or(f64::MAX, |next| self.x(next.at_us) - x);
             let (class, shape) = match mark.fault {
                 Some(struck) => {
                     let number = struck.number.to_string();
-                    let hidden = hidden(x < free);
-                    if hidden.is_empty() {
-                        free = x + (number.len() as f64 + 2.0) * LETTER;
-                    }
+                    let hidden = hidden(room < (number.len() as f64 + 2.0) * LETTER);
                     ("fault", format!(r#"{FLASH}<text x="6" y="9.5"{hidden}>{number}</text>"#))
                 }
                 None => ("dot", r#"<circle cy="6" r="2.2"/>"#.to_owned()),
@@ -242,6 +242,10 @@ const fn hidden(is_hidden: bool) -> &'static str {
     if is_hidden { r#" visibility="hidden""# } else { "" }
 }
 
+fn of(sequence: Option<usize>, what: &str) -> String {
+    sequence.map_or_else(|| what.to_owned(), |sequence| format!("s{sequence} {what}"))
+}
+
 fn title(span: &Span) -> String {
     use ticketd_sim::explore::span as spell;
     match span.kind {
@@ -281,7 +285,8 @@ fn ticks(end_us: u64) -> Vec<(u64, String)> {
     let steps = [1.0, 2.0, 5.0, 10.0];
     let step = steps.into_iter().find(|step| step * unit >= rough).unwrap_or(10.0) * unit;
     let step = (step as u64).max(1);
-    (0..=end_us / step).map(|n| (n * step, ticketd_sim::explore::span(n * step))).collect()
+    let label = |at_us| if at_us == 0 { "0".to_owned() } else { ticketd_sim::explore::span(at_us) };
+    (0..=end_us / step).map(|n| (n * step, label(n * step))).collect()
 }
 
 #[cfg(test)]
