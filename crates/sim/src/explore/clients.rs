@@ -216,6 +216,10 @@ impl World {
         let parent = &self.requests[id.0];
         let (client, sequence, deadline) = (parent.client, parent.sequence, parent.deadline);
         let known = parent.known;
+        let first = self.requests.len() as u64;
+        if left > 0 {
+            self.line(sequence, What::Parted, [id.0 as u64, first, first + left]);
+        }
         for _ in 0..left {
             let wish = Wish::Take(1);
             let child = self.admit(Request {

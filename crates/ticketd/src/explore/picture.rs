@@ -75,8 +75,18 @@ struct Drawing {
     rows: BTreeMap<(u8, Lane, RowKind), Row>,
     /// Where the last bar of each kind is.
     last: BTreeMap<(Lane, Option<usize>, Bar), usize>,
-    asked: BTreeMap<u64, (u64, Option<usize>, String)>,
+    asked: BTreeMap<u64, Asked>,
     phases: Vec<(u64, String)>,
+}
+
+/// A request that has no answer yet.
+#[derive(Debug, Clone)]
+struct Asked {
+    at_us: u64,
+    sequence: Option<usize>,
+    /// How many IDs it asks for.
+    count: u64,
+    text: String,
 }
 
 impl Picture {
@@ -179,35 +189,54 @@ impl Drawing {
     }
 
     fn request(&mut self, step: &Step, tick: Tick, request: u64, ids: (u64, u64)) {
-        if tick == Tick::Asked {
-            self.asked.insert(request, (step.at_us, step.sequence, step.text.clone()));
-            return;
+        match tick {
+            Tick::Asked => {
+                let (count, text) = (ids.1, step.text.clone());
+                let asked = Asked { at_us: step.at_us, sequence: step.sequence, count, text };
+                self.asked.insert(request, asked);
+            }
+            Tick::Parted => self.part(request, ids),
+            Tick::Answered | Tick::Refused | Tick::Lost => self.done(step, tick, request),
         }
+    }
+
+    /// Some parts of a request wait on their own. It is over if these are all.
+    fn part(&mut self, request: u64, (first, end): (u64, u64)) {
+        let Some(asked) = self.asked.get(&request).cloned() else { return };
+        if end - first == asked.count {
+            self.asked.remove(&request);
+        }
+        self.asked.extend((first..end).map(|part| (part, asked.clone())));
+    }
+
+    fn done(&mut self, step: &Step, tick: Tick, request: u64) {
         // Whoever was given up may still be answered.
-        let Some((from_us, sequence, asked)) = self.asked.remove(&request) else { return };
-        let took = span(step.at_us - from_us);
-        let label = if ids.1 > ids.0 { ids.0.to_string() } else { String::new() };
-        self.row(Lane::CLIENTS, RowKind::Requests(sequence)).bars.push(Span {
+        let Some(asked) = self.asked.remove(&request) else { return };
+        let took = span(step.at_us - asked.at_us);
+        let title = format!("{}; {} after {took}", asked.text, step.text);
+        let bar = Span {
             kind: SpanKind::Request(tick),
-            from_us,
+            from_us: asked.at_us,
             until_us: step.at_us,
-            label,
-            title: format!("{asked}; {} after {took}", step.text),
+            label: String::new(),
+            title,
             level: request,
-        });
+        };
+        self.row(Lane::CLIENTS, RowKind::Requests(asked.sequence)).bars.push(bar);
     }
 
     /// What nobody answered until the end.
     fn give_up_waiting(&mut self, end_us: u64) {
-        for (request, (from_us, sequence, asked)) in std::mem::take(&mut self.asked) {
-            self.row(Lane::CLIENTS, RowKind::Requests(sequence)).bars.push(Span {
+        for (request, asked) in std::mem::take(&mut self.asked) {
+            let bar = Span {
                 kind: SpanKind::Request(Tick::Asked),
-                from_us,
+                from_us: asked.at_us,
                 until_us: end_us,
                 label: String::new(),
-                title: format!("{asked}, and no end of it is seen"),
+                title: format!("{}, and no end of it is seen", asked.text),
                 level: request,
-            });
+            };
+            self.row(Lane::CLIENTS, RowKind::Requests(asked.sequence)).bars.push(bar);
         }
     }
 }

@@ -271,7 +271,7 @@ const fn bar_class(bar: Bar) -> &'static str {
 
 const fn request_class(tick: Tick) -> &'static str {
     match tick {
-        Tick::Asked => "waits",
+        Tick::Asked | Tick::Parted => "waits",
         Tick::Answered => "answered",
         Tick::Refused => "refused",
         Tick::Lost => "lost",
