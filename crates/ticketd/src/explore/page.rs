@@ -102,3 +102,89 @@ fn fault(step: &Step) -> Option<FaultLine> {
         place: format!("{}{sequence}", step.lane),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use ticketd_sim::explore::{Bar, Fault, Lane, Stats, Struck, Tick};
+
+    use super::*;
+
+    fn step(at_us: u64, lane: Lane, text: &str, sign: Sign) -> Step {
+        Step { at_us, lane, sequence: Some(0), text: text.to_owned(), sign }
+    }
+
+    fn begins(bar: Bar, label: &str) -> Sign {
+        Sign::Begins { bar, label: label.to_owned(), until_us: None }
+    }
+
+    /// A world of two servers, in which one issues what is the other's.
+    fn outcome(steps: Vec<Step>, result: Result<(), Violation>) -> Outcome {
+        let struck = vec![Struck { number: 17, fault: Fault::Pause }];
+        let (stats, trace) = (Stats::default(), Some(steps));
+        Outcome { seed: 4, setting: Setting::Several, hash: 0, stats, struck, trace, result }
+    }
+
+    fn steps() -> Vec<Step> {
+        let [one, two] = [Lane::server(0), Lane::server(1)];
+        let request = |tick, request, end| Sign::Request { tick, request, ids: (0, end) };
+        let fault = Sign::Fault(Struck { number: 17, fault: Fault::Pause });
+        vec![
+            step(0, one, "process starts", begins(Bar::Life, "life 1")),
+            step(10, two, "process starts", begins(Bar::Life, "life 1")),
+            step(20, one, "owner has it", begins(Bar::Owner, "turn 1")),
+            step(30, one, "[1, 9) is reserved", begins(Bar::Block, "1–8")),
+            step(40, Lane::CLIENTS, "request 5 asks", request(Tick::Asked, 5, 3)),
+            step(45, Lane::CLIENTS, "parts wait", {
+                Sign::Request { tick: Tick::Parted, request: 5, ids: (6, 9) }
+            }),
+            step(50, Lane::CLIENTS, "request 6 is answered <1>", request(Tick::Answered, 6, 0)),
+            step(60, Lane::CLIENTS, "request 7 is refused", request(Tick::Refused, 7, 0)),
+            step(70, one, "fault 17: pause", fault),
+            step(80, one, "process crashes", Sign::EndsAll),
+            step(100, two, "owner has it", begins(Bar::Owner, "turn 2")),
+        ]
+    }
+
+    fn broken() -> Outcome {
+        let message = "server 2 issues <9>".to_owned();
+        outcome(steps(), Err(Violation { checker: "owner", message, story: steps() }))
+    }
+
+    /// How many elements of the drawing have this class.
+    fn drawn(page: &str, class: &str) -> usize {
+        page.matches(&format!(r#"class="{class}" data-a="#)).count()
+    }
+
+    #[test]
+    fn what_lasts_is_drawn_and_ends_where_it_ended() {
+        let page = render(&[outcome(steps(), Ok(()))], &Options::default());
+        let classes =
+            ["bar life", "bar owner", "bar block", "answered", "refused", "waits", "fault"];
+        let counted: BTreeMap<&str, usize> =
+            classes.into_iter().map(|class| (class, drawn(&page, class))).collect();
+        let right = [2, 2, 1, 1, 1, 1, 1];
+        assert_eq!(counted, classes.into_iter().zip(right).collect(), "request 8 is left: {page}");
+        assert!(page.contains(r#"class="bar block" data-a="30" data-b="80""#), "{page}");
+        assert!(page.contains("17</text>") && page.contains("<b>17</b> pause"), "{page}");
+        assert!(page.contains("kept every promise") && !page.contains(r#"class="broken" data-a"#));
+    }
+
+    #[test]
+    fn the_moment_that_broke_a_promise_is_drawn_with_what_the_checker_says() {
+        let page = render(&[broken()], &Options::default());
+        assert!(page.contains(r#"<g class="broken" data-a="100""#), "{page}");
+        assert!(page.contains("A promise broke.</b> owner: server 2 issues"), "{page}");
+        assert_eq!(page.matches("owner: server 2 issues &lt;9&gt;</").count(), 2, "{page}");
+        assert!(!page.contains("<9>") && !page.contains("<1>"), "text is not markup");
+        assert!(!page.contains("kept every promise"));
+        assert!(page.contains("ticketd explore --world several --seed 4 --trace"));
+    }
+
+    #[test]
+    fn a_world_without_a_step_has_a_page() {
+        let page = render(&[outcome(Vec::new(), Ok(()))], &Options::default());
+        assert!(page.contains("<svg class=\"timeline\"") && !page.contains("NaN"), "{page}");
+    }
+}

@@ -50,7 +50,7 @@ pub struct Span {
     pub until_us: u64,
     pub label: String,
     pub title: String,
-    /// Spans of requests lie on several lines of their row.
+    /// On which line of its row it lies: requests and links may last at once.
     pub level: u64,
 }
 
@@ -101,6 +101,7 @@ impl Picture {
         for span in rows.iter_mut().flat_map(|row| &mut row.bars) {
             span.until_us = span.until_us.min(end_us).max(span.from_us);
         }
+        rows.iter_mut().filter(|row| row.kind == RowKind::Links).for_each(lay_apart);
         let thinned = thin(&mut rows, end_us);
         Self { end_us, rows, phases: drawing.phases, thinned }
     }
@@ -238,6 +239,17 @@ impl Drawing {
             };
             self.row(Lane::CLIENTS, RowKind::Requests(asked.sequence)).bars.push(bar);
         }
+    }
+}
+
+/// Puts spans that last at once on lines of their own.
+fn lay_apart(row: &mut Row) {
+    let mut free: Vec<u64> = Vec::new();
+    for span in &mut row.bars {
+        let level = free.iter().position(|until| *until <= span.from_us).unwrap_or(free.len());
+        free.resize(free.len().max(level + 1), 0);
+        free[level] = span.until_us;
+        span.level = level as u64;
     }
 }
 

@@ -90,7 +90,11 @@ fn row_height(row: &Row) -> f64 {
             bars + marks
         }
         RowKind::Requests(_) => LEVELS as f64 * LEVEL + 4.0,
-        RowKind::Links | RowKind::Lease | RowKind::Owner(_) | RowKind::Blocks(_) => BAR + 2.0,
+        RowKind::Links => {
+            let most = row.bars.iter().map(|span| span.level).max().unwrap_or_default();
+            (most + 1) as f64 * (BAR + 2.0)
+        }
+        RowKind::Lease | RowKind::Owner(_) | RowKind::Blocks(_) => BAR + 2.0,
     }
 }
 
@@ -169,7 +173,7 @@ impl Timeline<'_> {
     fn span(&mut self, span: &Span, y: f64) {
         let (x, until) = (self.x(span.from_us), self.x(span.until_us));
         let (y, height, class) = match span.kind {
-            SpanKind::Bar(bar) => (y, BAR, bar_class(bar)),
+            SpanKind::Bar(bar) => (y + span.level as f64 * (BAR + 2.0), BAR, bar_class(bar)),
             SpanKind::Request(tick) => {
                 (y + (span.level % LEVELS) as f64 * LEVEL, LEVEL - 1.0, request_class(tick))
             }
