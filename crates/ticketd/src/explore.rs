@@ -4,6 +4,7 @@ mod page;
 mod picture;
 mod replay;
 mod report;
+mod thin;
 mod timeline;
 
 use std::num::NonZero;

@@ -10,6 +10,9 @@ use super::timeline::{self, Broken};
 /// How many of the last steps are told in words.
 const STORY_LEN: usize = 40;
 
+/// How many faults are listed: many more than a world has, but for one of many requests.
+const FAULTS_MAX: usize = 2_000;
+
 /// The page as the template sees it.
 #[derive(Template)]
 #[template(path = "explore.html")]
@@ -29,7 +32,9 @@ struct World {
     broken: Option<(&'static str, String)>,
     thinned: Vec<String>,
     timeline: String,
+    /// The first of its faults, and how many it has.
     faults: Vec<FaultLine>,
+    faults_len: usize,
     story: Vec<String>,
 }
 
@@ -70,7 +75,8 @@ fn world(outcome: &Outcome, options: &Options) -> World {
         broken: found.map(|found| (found.checker, found.message.clone())),
         thinned: picture.thinned,
         timeline,
-        faults: steps.iter().filter_map(fault).collect(),
+        faults: steps.iter().filter_map(fault).take(FAULTS_MAX).collect(),
+        faults_len: outcome.struck.len(),
         story: steps[steps.len().saturating_sub(STORY_LEN)..].iter().map(Step::to_string).collect(),
     }
 }

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use ticketd_sim::explore::{Bar, Lane, Outcome, Sign, Step, Struck, Tick, span};
 
-/// How many requests, and marks of one row, a picture shows at most.
-const REQUESTS_MAX: usize = 1_500;
-const MARKS_MAX: usize = 400;
+use super::thin;
 
 /// One world to draw.
 #[derive(Debug)]
@@ -102,7 +100,7 @@ impl Picture {
             span.until_us = span.until_us.min(end_us).max(span.from_us);
         }
         rows.iter_mut().filter(|row| row.kind == RowKind::Links).for_each(lay_apart);
-        let thinned = thin(&mut rows, end_us);
+        let thinned = thin::thin(&mut rows, end_us);
         Self { end_us, rows, phases: drawing.phases, thinned }
     }
 }
@@ -281,50 +279,4 @@ pub fn seconds(at_us: u64) -> String {
 fn told(step: &Step) -> String {
     let sequence = step.sequence.map(|sequence| format!(", s{sequence}")).unwrap_or_default();
     format!("{} s{sequence}: {}", seconds(step.at_us), step.text)
-}
-
-/// Leaves out what would be too much to see; says so.
-fn thin(rows: &mut Vec<Row>, end_us: u64) -> Vec<String> {
-    let mut thinned = Vec::new();
-    let all = rows.len();
-    rows.retain(|row| !is_too_short(row, end_us));
-    if rows.len() < all {
-        thinned.push(format!(
-            "Rows of owners who never last a thousandth of the time are left out: {}.",
-            all - rows.len()
-        ));
-    }
-    let is_of_requests = |row: &&mut Row| matches!(row.kind, RowKind::Requests(_));
-    let requests: usize = rows.iter_mut().filter(is_of_requests).map(|row| row.bars.len()).sum();
-    let each = requests.div_ceil(REQUESTS_MAX).max(1);
-    if each > 1 {
-        for row in rows.iter_mut().filter(is_of_requests) {
-            keep_each(&mut row.bars, each);
-        }
-        thinned.push(format!("Of {requests} requests one in {each} is drawn."));
-    }
-    for row in rows.iter_mut() {
-        let (lane, marks) = (row.lane, row.marks.len());
-        let each = marks.div_ceil(MARKS_MAX).max(1);
-        if each > 1 {
-            keep_each(&mut row.marks, each);
-            thinned.push(format!("Of {marks} marks of {lane} one in {each} is drawn."));
-        }
-    }
-    thinned
-}
-
-/// Whoever opens a sequence of another kind owns it for a moment.
-fn is_too_short(row: &Row, end_us: u64) -> bool {
-    let is_short = |bar: &Span| (bar.until_us - bar.from_us) * 1_000 < end_us;
-    matches!(row.kind, RowKind::Owner(_))
-        && row.bars.iter().all(|bar| is_short(bar) && bar.until_us < end_us)
-}
-
-fn keep_each<T>(items: &mut Vec<T>, each: usize) {
-    let mut index = 0;
-    items.retain(|_| {
-        index += 1;
-        (index - 1) % each == 0
-    });
 }
