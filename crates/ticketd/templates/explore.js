@@ -27,9 +27,13 @@ for (const world of document.querySelectorAll(".world")) {
     axis.innerHTML = drawn;
   }
 
-  // The number of a fault is seen if the next mark of its row leaves room for it.
-  function number({ text, word, y }, a, next) {
-    const room = next?.y === y && next.at.style.display === "" ? x(next.from) - a : Infinity;
+  // The number of a fault is seen if the next mark of its row leaves room for it; a dot on the shape
+  // of the fault does.
+  function number({ text, word, y }, a, index) {
+    const isSeen = (next) => next?.y === y && next.at.style.display === "";
+    let next = index + 1;
+    while (isSeen(things[next]) && things[next].kind === "dot" && x(things[next].from) - a <= 4) next += 1;
+    const room = isSeen(things[next]) ? x(things[next].from) - a : Infinity;
     text.setAttribute("visibility", room < (word + 2) * letter ? "hidden" : "visible");
   }
 
@@ -65,7 +69,7 @@ for (const world of document.querySelectorAll(".world")) {
       }
       const a = x(thing.from);
       thing.at.setAttribute("transform", `translate(${a.toFixed(1)} ${thing.y})`);
-      if (thing.kind === "fault") number(thing, a, things[index + 1]);
+      if (thing.kind === "fault") number(thing, a, index);
       if (thing.kind === "moment") free = phase(thing, a, free);
     }
   }

@@ -199,7 +199,8 @@ impl Timeline<'_> {
     fn marks(&mut self, marks: &[Mark], y: f64) {
         for (index, mark) in marks.iter().enumerate() {
             let x = self.x(mark.at_us);
-            let room = marks.get(index + 1).map_or(f64::MAX, |next| self.x(next.at_us) - x);
+            let next = marks[index + 1..].iter().find(|next| self.is_beside(mark, next));
+            let room = next.map_or(f64::MAX, |next| self.x(next.at_us) - x);
             let (class, shape) = match mark.fault {
                 Some(struck) => {
                     let number = struck.number.to_string();
@@ -214,6 +215,11 @@ impl Timeline<'_> {
                 escaped(&mark.title)
             ));
         }
+    }
+
+    /// Whether the next mark takes room from a number: a dot on the shape of the fault does not.
+    fn is_beside(&self, mark: &Mark, next: &Mark) -> bool {
+        next.fault.is_some() || self.x(next.at_us) - self.x(mark.at_us) > 4.0
     }
 
     fn broken(&mut self, broken: Broken<'_>) {
