@@ -144,10 +144,14 @@ impl Words for What {
             Self::AnswerRefusal => request(Tick::Refused, (0, 0)),
             Self::AnswerLost | Self::GiveUp | Self::Unreachable => request(Tick::Lost, (0, 0)),
             Self::Fault => fault_sign(a, b),
+            // A loose sequence is nobody's.
+            Self::Claimed if b == 0 => begins(Bar::Owner, format!("turn {a}")),
             Self::Claimed => begins(Bar::Owner, format!("turn {a}, {b:04x}")),
             Self::Opened => begins(Bar::Owner, format!("turn {b}")),
             Self::LeaseEnded | Self::SeatEnded | Self::AskHandBack => Sign::Ends(Bar::Owner),
             Self::Reserved => begins(Bar::Block, format!("{a}–{}", b.saturating_sub(1))),
+            Self::Leased => begins(Bar::Block, format!("{a}: {b}–{}", c.saturating_sub(1))),
+            Self::AskRelease => Sign::Ends(Bar::Block),
             Self::Boot => begins(Bar::Life, format!("life {a}")),
             Self::Extended if b > at => lasts(Bar::Lease, format!("lease of {a:04x}"), b),
             Self::Extended | Self::LetGo => Sign::Ends(Bar::Lease),
@@ -185,7 +189,17 @@ impl Words for What {
             ],
             Self::Call => &["read", "list", "commit"],
             Self::PeerAnswer => &["nobody hears it", "heard"],
-            Self::AnswerRefusal => &["unavailable", "stopping"],
+            Self::AnswerRefusal => &[
+                "unavailable",
+                "stopping",
+                "that would lower",
+                "exhausted",
+                "the clock is not believed",
+                "before the epoch",
+                "not yet",
+                "all worker IDs are taken",
+                "as no client should see it",
+            ],
             _ => &["not done", "done"],
         };
         words.get(number as usize).unwrap_or(&"?")
