@@ -13,7 +13,7 @@ use crate::{Place, Process, done, free_ports, program, wait_for};
 const START_BOUND: Duration = Duration::from_secs(60);
 
 /// Who runs it and owns its files if this is root.
-const USER: &str = "mysql";
+pub const USER: &str = "mysql";
 
 /// The user for tests, its password, and the database in which it may do everything.
 pub const TESTER: &str = "tester";
@@ -36,8 +36,8 @@ pub struct Server {
     /// Its port.
     pub port: u16,
     socket: PathBuf,
-    // Goes after the process.
-    _place: Place,
+    /// Where its files are. It goes after the process.
+    pub place: Place,
 }
 
 impl Server {
@@ -48,7 +48,7 @@ impl Server {
     pub fn start(place: Place, options: &[&str]) -> Result<Self> {
         let mariadbd = installed().context("MariaDB is missing: apt-get install mariadb-server")?;
         own(place.path())?;
-        let data = place.path().join("data");
+        let data = place.files().join("data");
         install(&place, &data)?;
         let [port] = free_ports()?;
         let socket = place.path().join("socket");
@@ -59,7 +59,7 @@ impl Server {
         command.arg("--skip-name-resolve");
         command.env("TMPDIR", place.path()).args(options);
         let process = Process::start(&place, "mariadb", command)?;
-        let mut server = Self { process, port, socket, _place: place };
+        let mut server = Self { process, port, socket, place };
         server.wait_until_serving()?;
         server.sql(&format!(
             "CREATE DATABASE {DATABASE}; CREATE USER {TESTER}@'%' IDENTIFIED BY '{PASSWORD}'; \

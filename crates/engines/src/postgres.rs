@@ -15,7 +15,7 @@ use crate::{Place, Process, done, free_ports, wait_for};
 const START_BOUND: Duration = Duration::from_secs(30);
 
 /// Who runs it and owns its files if this is root: PostgreSQL refuses to be root.
-const USER: &str = "postgres";
+pub const USER: &str = "postgres";
 
 /// Its superuser, and the password of it.
 pub const ADMIN: &str = "postgres";
@@ -50,8 +50,8 @@ pub struct Cluster {
     /// The port of each.
     pub ports: Vec<u16>,
     folder: PathBuf,
-    // Goes after the servers.
-    place: Place,
+    /// Where its files are. It goes after the servers.
+    pub place: Place,
 }
 
 impl Cluster {
@@ -262,7 +262,7 @@ impl Cluster {
     }
 
     fn data(&self, n: usize) -> PathBuf {
-        self.place.path().join(format!("data{n}"))
+        self.place.files().join(format!("data{n}"))
     }
 
     fn login(&self, n: usize, database: &str) -> String {

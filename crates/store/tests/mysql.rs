@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use sql::{
-    Certificates, Count, applied, certificates, fails, no_two_changes_overlook_each_other, put,
-    what_is_absent_is_deleted_in_vain,
+    Certificates, Count, applied, certificates, fails, full, no_two_changes_overlook_each_other,
+    put, small_disk, what_is_absent_is_deleted_in_vain,
 };
 use ticketd_core::failure::FailureKind::{Conflict, Corrupt, Indeterminate, Invalid, Unavailable};
 use ticketd_engines::mariadb::{self, DATABASE, Server};
@@ -103,6 +103,35 @@ async fn nothing_acknowledged_is_lost_or_doubled_when_it_is_killed_and_paused() 
         server.process.pause().unwrap();
         tokio::time::sleep(Duration::from_secs(2)).await;
         server.process.resume().unwrap();
+    }
+    let (acknowledged, unknown) = count.check(&*engines[0]).await;
+    println!("{acknowledged} acknowledged, {unknown} of unknown outcome");
+    assert!(acknowledged > 50, "too few to be a test: {acknowledged}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_acknowledged_is_lost_when_its_disk_is_full() {
+    if is_missing() {
+        return;
+    }
+    let Some(place) = small_disk(mariadb::USER) else { return };
+    let mut server = Server::start(place, &["--innodb-log-file-size=8M"]).unwrap();
+    let url = format!("{}?timeout=1s", server.url());
+    let engines = [Arc::new(open(&url).await), Arc::new(open(&url).await)];
+    let count = Count::start(&engines);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    server.place.fill_disk().unwrap();
+    let error = full(&*engines[0]).await;
+    println!("{:?}: {}", error.kind, error.to_failure());
+    assert!(matches!(error.kind, Unavailable | Indeterminate), "{error:?}");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    server.place.clear_disk().unwrap();
+    if !server.process.is_running() {
+        // It could not go on without room, and is started again by an operator.
+        tokio::task::block_in_place(|| {
+            server.process.restart().unwrap();
+            server.wait_until_serving().unwrap();
+        });
     }
     let (acknowledged, unknown) = count.check(&*engines[0]).await;
     println!("{acknowledged} acknowledged, {unknown} of unknown outcome");

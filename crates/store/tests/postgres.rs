@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use sql::{
-    Certificates, Count, again, applied, certificates, fails, no_two_changes_overlook_each_other,
-    put, what_is_absent_is_deleted_in_vain,
+    Certificates, Count, again, applied, certificates, fails, full,
+    no_two_changes_overlook_each_other, put, small_disk, what_is_absent_is_deleted_in_vain,
 };
 use ticketd_core::failure::FailureKind::{Conflict, Corrupt, Indeterminate, Invalid, Unavailable};
 use ticketd_engines::postgres::{self, Cluster};
@@ -111,6 +111,32 @@ async fn nothing_acknowledged_is_lost_or_doubled_when_it_is_killed_and_paused() 
         cluster.pause(0).unwrap();
         tokio::time::sleep(Duration::from_secs(2)).await;
         cluster.resume(0).unwrap();
+    }
+    let (acknowledged, unknown) = count.check(&*engines[0]).await;
+    println!("{acknowledged} acknowledged, {unknown} of unknown outcome");
+    assert!(acknowledged > 50, "too few to be a test: {acknowledged}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_acknowledged_is_lost_when_its_disk_is_full() {
+    if is_missing() {
+        return;
+    }
+    let Some(place) = small_disk(postgres::USER) else { return };
+    let small = ["min_wal_size=32MB", "max_wal_size=48MB"];
+    let mut cluster = Cluster::start(place, &small).unwrap();
+    let engines = several(&format!("{}?timeout=1s", cluster.url()), 3).await;
+    let count = Count::start(&engines);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    cluster.place.fill_disk().unwrap();
+    let error = full(&*engines[0]).await;
+    println!("{:?}: {}", error.kind, error.to_failure());
+    assert!(matches!(error.kind, Unavailable | Indeterminate), "{error:?}");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    cluster.place.clear_disk().unwrap();
+    if !cluster.servers[0].is_running() {
+        // It had no room for its log: it ends, and is started again by an operator.
+        tokio::task::block_in_place(|| cluster.restart(0).unwrap());
     }
     let (acknowledged, unknown) = count.check(&*engines[0]).await;
     println!("{acknowledged} acknowledged, {unknown} of unknown outcome");

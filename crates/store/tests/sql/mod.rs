@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ticketd_core::failure::FailureKind;
+use ticketd_engines::Place;
 use ticketd_store::StoreError;
 use ticketd_store::engine::{Change, Engine, Entry, Key, Outcome, Version};
 use tokio::task::JoinHandle;
@@ -186,6 +187,28 @@ where
         tokio::time::sleep(PAUSE).await;
     }
     panic!("the engine did not come back");
+}
+
+/// What `engine` says when its disk has no room for another key.
+pub async fn full(engine: &impl Engine) -> StoreError {
+    for n in 0..5000 {
+        let change = put(&format!("room/{n:04}"), Version::ABSENT, &"x".repeat(1000));
+        if let Err(error) = engine.commit(&change).await {
+            return error;
+        }
+    }
+    panic!("there is always room");
+}
+
+/// A place with a disk of its own, for an engine of `user`; `None`, and says so, if this process
+/// may not make one.
+#[expect(clippy::print_stderr, reason = "whoever runs the tests is to see what was not tested")]
+pub fn small_disk(user: &str) -> Option<Place> {
+    let place = Place::with_disk(256, user).unwrap();
+    if place.is_none() {
+        eprintln!("skipped: a disk of its own for an engine takes root");
+    }
+    place
 }
 
 /// Whether `result` is a failure of `kind` in one line that says `says`, and nothing secret.
