@@ -24,7 +24,7 @@ const PREFIX: &str = "ticketd-engine-";
 const DISK_BOUND: Duration = Duration::from_secs(10);
 
 /// Whatever is written to fill a disk, so much at a time.
-const BALLAST: [u8; 64 * 1024] = [0; 64 * 1024];
+static BALLAST: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// Where the disk of a place lies in it.
 const DISK: &str = "disk";

@@ -21,8 +21,9 @@ pub const USER: &str = "postgres";
 pub const ADMIN: &str = "postgres";
 pub const PASSWORD: &str = "p@ss/w:rd";
 
-/// Settings for all servers: small, and nothing outside the folder.
-const SETTINGS: [&str; 5] = [
+/// Settings for all servers: small, and nothing outside the folder, also if they are killed.
+const SETTINGS: [&str; 6] = [
+    "dynamic_shared_memory_type=mmap",
     "listen_addresses=127.0.0.1",
     "unix_socket_directories=",
     "shared_buffers=32MB",
