@@ -159,7 +159,9 @@ async fn nothing_acknowledged_is_lost_when_the_standby_takes_over() {
         cluster.kill(0).unwrap();
         cluster.promote_standby().unwrap();
     });
-    let new = again(|| PostgresEngine::open(&url)).await;
+    // What is asked of it later fails by no time-out of a busy machine.
+    let patient = format!("{}?timeout=10s", cluster.url());
+    let new = again(|| PostgresEngine::open(&patient)).await;
     let (acknowledged, unknown) = count.check(&new).await;
     println!("{acknowledged} acknowledged, {unknown} of unknown outcome");
     assert!(acknowledged > 50, "too few to be a test: {acknowledged}");
