@@ -13,11 +13,13 @@ mod engine_store;
 mod error;
 pub mod liar;
 mod memory;
+pub mod transfer;
 
 pub use contract::{Answer, Sizes, Store};
 pub use embedded::Embedded;
 pub use engine_store::{
-    Announced, Announcement, Claims, DirWitness, EngineStore, Mutant, Repair, Repaired, Seen, Witness,
+    Announced, Announcement, Claims, DirWitness, EngineStore, Mutant, Repair, Repaired, Seen,
+    Witness,
 };
 pub use error::StoreError;
 pub use memory::Memory;

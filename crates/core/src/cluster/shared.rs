@@ -341,7 +341,11 @@ mod tests {
         for floor in [20, 21, 30] {
             let repaired = backup.repaired(None, floor);
             assert_eq!((repaired.record.mark, repaired.owner), (floor, None));
-            assert_eq!(repaired.can_follow(&lost), floor >= 21, "what was seen is known to be used");
+            assert_eq!(
+                repaired.can_follow(&lost),
+                floor >= 21,
+                "what was seen is known to be used"
+            );
             assert!(!lost.can_follow(&repaired), "the old state is not taken for a newer one");
         }
         let mut repaired = backup.repaired(Some(&lost), 30);

@@ -81,7 +81,7 @@ impl Repair {
         id: u64,
         mut tell: impl FnMut(Repaired),
     ) -> Result<(), StoreError> {
-        let named = self.memories.cluster.clone().map(|cluster| Meta { cluster });
+        let named = self.memories.cluster.clone().map(|cluster| Meta { cluster, closed: None });
         let meta = named.unwrap_or_else(|| Meta::new(id)).read_or_put(engine).await?;
         self.check(engine, Some(&meta))?;
         for Repaired { name, .. } in self.plan(engine).await? {

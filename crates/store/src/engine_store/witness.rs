@@ -120,7 +120,8 @@ async fn behind(engine: &dyn Engine, memories: &Memories) -> Result<Vec<String>,
     let keys: Vec<Key> = ids.iter().map(|(name, id)| workers::worker_key(name, *id)).collect();
     for (id, entry) in ids.into_iter().zip(read(engine, &keys).await?) {
         let (name, seen) = (&id.0, memories.workers[id].mark);
-        let worker = entry.map(|entry| workers::named(&entry).ok_or_else(|| workers::changed(name, &entry)));
+        let worker =
+            entry.map(|entry| workers::named(&entry).ok_or_else(|| workers::changed(name, &entry)));
         let of_worker = worker.transpose()?.map_or(0, |(_, _, worker)| worker.mark);
         if of_worker.max(present.get(name).copied().unwrap_or(0)) < seen {
             behind.entry(name).or_insert_with(|| {
