@@ -32,7 +32,7 @@ struct Failing {
 }
 
 impl Failing {
-    fn new(engine: &Arc<MemoryEngine>, label: &'static str, left: usize) -> Arc<dyn Engine> {
+    fn over(engine: &Arc<MemoryEngine>, label: &'static str, left: usize) -> Arc<dyn Engine> {
         Arc::new(Self { engine: Arc::clone(engine), left: AtomicUsize::new(left), label })
     }
 }
@@ -140,13 +140,13 @@ fn assert_disjoint(used: &[(Name, u32, std::ops::Range<u64>)]) {
 }
 
 async fn engine_store(engine: &Arc<MemoryEngine>, label: &'static str) -> Arc<EngineStore> {
-    let engine = Failing::new(engine, label, usize::MAX);
+    let engine = Failing::over(engine, label, usize::MAX);
     Arc::new(EngineStore::open(engine, label.len() as u64).await.unwrap())
 }
 
 /// The same, whether or not it is there and open.
 async fn end(engine: &Arc<MemoryEngine>, label: &'static str) -> Arc<dyn Transfer> {
-    let open = EngineStore::open_closed(Failing::new(engine, label, usize::MAX)).await.unwrap();
+    let open = EngineStore::open_closed(Failing::over(engine, label, usize::MAX)).await.unwrap();
     match open {
         Some(store) => Arc::new(store),
         None => engine_store(engine, label).await,
@@ -193,7 +193,7 @@ async fn wherever_it_is_cut_off_no_server_issues_from_half_of_it_and_it_can_be_d
         engine_store(&new, "new+").await;
         let [from, to] = [(&old, "old"), (&new, "new+")].map(|(engine, label)| {
             // The two closings of the old store are its only changes.
-            Failing::new(engine, label, if label == "old" { cut % 4 } else { cut / 4 })
+            Failing::over(engine, label, if label == "old" { cut % 4 } else { cut / 4 })
         });
         let open = async |engine| EngineStore::open_closed(engine).await.unwrap().unwrap();
         let from: Arc<dyn Transfer> = Arc::new(open(from).await);
@@ -209,9 +209,9 @@ async fn wherever_it_is_cut_off_no_server_issues_from_half_of_it_and_it_can_be_d
         assert_eq!(done.is_ok(), new_serves && !old_serves, "after {cut} changes");
         if done.is_err() {
             let from: Arc<dyn Transfer> =
-                Arc::new(open(Failing::new(&old, "old", usize::MAX)).await);
+                Arc::new(open(Failing::over(&old, "old", usize::MAX)).await);
             let to: Arc<dyn Transfer> =
-                Arc::new(open(Failing::new(&new, "new+", usize::MAX)).await);
+                Arc::new(open(Failing::over(&new, "new+", usize::MAX)).await);
             copy(&from, &to).await.unwrap();
         }
         assert!(serves(&new).await && !serves(&old).await);
