@@ -43,7 +43,7 @@ use crate::error::StoreError;
 use meta::Meta;
 pub use mutant::Mutant;
 pub use repair::{Repair, Repaired};
-pub use servers::{Announced, Announcement};
+pub use servers::{Announced, Announcement, nobody_serves};
 use witness::Memories;
 pub use witness::{DirWitness, Seen, Witness};
 use workers::Mine;

@@ -19,7 +19,7 @@ pub use contract::{Answer, Sizes, Store};
 pub use embedded::Embedded;
 pub use engine_store::{
     Announced, Announcement, Claims, DirWitness, EngineStore, Mutant, Repair, Repaired, Seen,
-    Witness,
+    Witness, nobody_serves,
 };
 pub use error::StoreError;
 pub use memory::Memory;

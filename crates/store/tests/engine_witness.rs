@@ -52,7 +52,7 @@ async fn turn(store: &EngineStore, of: &str, server: ServerId) -> u64 {
 }
 
 async fn repair(engine: &MemoryEngine, dir: &Path, by: u64) -> Vec<Repaired> {
-    let repair = Repair::new(by, &seen(dir)).unwrap();
+    let repair = Repair::new(by, [&seen(dir)]).unwrap();
     let planned = repair.plan(engine).await.unwrap();
     let mut done = Vec::new();
     repair.apply(engine, 99, |repaired| done.push(repaired)).await.unwrap();
@@ -143,7 +143,7 @@ async fn an_empty_engine_is_refused_and_gets_back_what_was_seen() {
     let told = refused(&empty, dir.path()).await;
     assert!(told.starts_with("the engine is empty;"), "{told}");
     assert!(empty.list("", None, 10).await.unwrap().is_empty(), "it was left as it was");
-    let plan = Repair::new(100, &seen(dir.path())).unwrap().plan(empty.as_ref()).await.unwrap();
+    let plan = Repair::new(100, [&seen(dir.path())]).unwrap().plan(empty.as_ref()).await.unwrap();
     assert!(empty.list("", None, 10).await.unwrap().is_empty(), "a plan changes nothing");
     let to: Vec<(&str, Option<u64>, u64)> =
         plan.iter().map(|r| (r.name.as_str(), r.from, r.to)).collect();
@@ -166,7 +166,7 @@ async fn an_engine_of_another_cluster_is_refused_and_not_repaired() {
     for part in ["cluster 0000000000000008", "cluster 0000000000000007", "--data-dir"] {
         assert!(told.contains(part), "{told}");
     }
-    let repair = Repair::new(1, &seen(dir.path())).unwrap();
+    let repair = Repair::new(1, [&seen(dir.path())]).unwrap();
     let refused = repair.apply(other.as_ref(), 1, |_| {}).await.unwrap_err();
     assert!(refused.message.contains("another --data-dir"), "{refused}");
     // Nobody has used a sequence yet, so an empty one is as good as that.

@@ -1,6 +1,7 @@
 //! `ticketd sequence`: shows and changes the sequences of a running server.
 
 mod raise;
+mod repair;
 
 use std::io::{self, Write};
 
@@ -165,15 +166,17 @@ pub fn kind(word: &str) -> Result<KindName, String> {
 
 /// Asks a running server and prints what it says.
 pub fn run(args: &SequenceArgs) -> Result<(), Failure> {
-    let mut client = Client::connect(&args.server)?;
+    let connect = || Client::connect(&args.server);
     match &args.command {
-        SequenceCommand::List => list(&mut client, args.json),
+        SequenceCommand::List => list(&mut connect()?, args.json),
         SequenceCommand::Show { name } => {
-            let info = client.show(name)?;
+            let info = connect()?.show(name)?;
             output::write(|out| print(out, &info, args.json))
         }
-        SequenceCommand::Create { name, chosen } => create(&mut client, name, chosen, args.json),
-        SequenceCommand::Raise(raise) => raise::run(&mut client, raise, args.json),
+        SequenceCommand::Create { name, chosen } => {
+            create(&mut connect()?, name, chosen, args.json)
+        }
+        SequenceCommand::Raise(raise) => raise::run(&args.server, raise, args.json),
     }
 }
 

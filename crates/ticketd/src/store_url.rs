@@ -29,6 +29,20 @@ pub enum StoreUrl {
 #[derive(Clone, PartialEq, Eq)]
 pub struct EngineUrl(String);
 
+impl EngineUrl {
+    /// Connects to the engine, and warns of settings that weaken a promise.
+    ///
+    /// # Errors
+    /// It is not there, refuses the credentials, would surely break a promise, ...
+    pub async fn connect(&self) -> Result<Arc<dyn Engine>, StoreError> {
+        let engine = engine::open(&self.0).await?;
+        for weakness in engine.vet().await? {
+            tracing::warn!("{}: {weakness}", engine.label());
+        }
+        Ok(engine)
+    }
+}
+
 /// A store that is open.
 pub enum Opened {
     /// This server alone uses it.
@@ -153,7 +167,8 @@ impl StoreUrl {
 
 async fn open_engine(url: &EngineUrl, data_dir: &Path) -> Result<Opened, StoreError> {
     let witness = Box::new(DirWitness::open(data_dir)?);
-    let store = EngineStore::open_witnessed(vetted(url).await?, new_cluster()?, witness).await?;
+    let engine = url.connect().await?;
+    let store = EngineStore::open_witnessed(engine, new_cluster()?, witness).await?;
     Ok(Opened::Shared(Arc::new(store)))
 }
 
@@ -161,12 +176,12 @@ async fn open_engine_end(url: &EngineUrl) -> Result<Option<End>, StoreError> {
     if !engine::is_there(&url.0).await? {
         return Ok(None);
     }
-    let store = EngineStore::open_closed(vetted(url).await?).await?;
+    let store = EngineStore::open_closed(url.connect().await?).await?;
     Ok(store.map(|store| End::Engine(Arc::new(store))))
 }
 
 async fn make_engine_end(url: &EngineUrl) -> Result<End, StoreError> {
-    let store = EngineStore::open(vetted(url).await?, new_cluster()?).await?;
+    let store = EngineStore::open(url.connect().await?, new_cluster()?).await?;
     Ok(End::Engine(Arc::new(store)))
 }
 
@@ -176,17 +191,11 @@ fn nothing_stays() -> Failure {
     )
 }
 
-/// Opens the engine and looks at its settings.
-async fn vetted(url: &EngineUrl) -> Result<Arc<dyn Engine>, StoreError> {
-    let engine = engine::open(&url.0).await?;
-    for weakness in engine.vet().await? {
-        tracing::warn!("{}: {weakness}", engine.label());
-    }
-    Ok(engine)
-}
-
 /// What to call a cluster that has no name yet.
-fn new_cluster() -> Result<u64, StoreError> {
+///
+/// # Errors
+/// If the system gives no random numbers.
+pub fn new_cluster() -> Result<u64, StoreError> {
     let mut id = [0; 8];
     getrandom::fill(&mut id).map_err(|error| {
         let message = format!("the system gives no random numbers: {error}");

@@ -137,11 +137,11 @@ impl Shared {
     }
 
     /// What the engine is to hold after it has lost its memory: nothing below `floor` is reserved
-    /// any more, nobody owns it, and no turn of before comes again. `seen` is the newest state that
-    /// anybody remembers beside this one. No server may use the sequence meanwhile.
+    /// any more, nobody owns it, and no turn of before comes again. `seen` are the states that others
+    /// remember beside this one. No server may use the sequence meanwhile.
     #[must_use]
-    pub fn repaired(mut self, seen: Option<&Self>, floor: u64) -> Self {
-        let age = seen.map_or(0, Self::age).max(self.age());
+    pub fn repaired<'a>(mut self, seen: impl Iterator<Item = &'a Self>, floor: u64) -> Self {
+        let age = seen.map(Self::age).max().unwrap_or(0).max(self.age());
         self.record.raise(floor);
         // Nobody lives to see that many repairs.
         self.turn = (age + 1).min(u64::MAX >> AGE_SHIFT) << AGE_SHIFT;
@@ -339,7 +339,7 @@ mod tests {
         lost.reserve(reserve(of_a)).unwrap();
         assert!(!backup.can_follow(&lost));
         for floor in [20, 21, 30] {
-            let repaired = backup.repaired(None, floor);
+            let repaired = backup.repaired([].iter(), floor);
             assert_eq!((repaired.record.mark, repaired.owner), (floor, None));
             assert_eq!(
                 repaired.can_follow(&lost),
@@ -348,13 +348,13 @@ mod tests {
             );
             assert!(!lost.can_follow(&repaired), "the old state is not taken for a newer one");
         }
-        let mut repaired = backup.repaired(Some(&lost), 30);
+        let mut repaired = backup.repaired([lost].iter(), 30);
         assert_eq!(repaired.reserve(reserve(of_a)), Err(NoBlock::NotOwner));
         assert!(turn(repaired.claim(B, standing)) > lost.turn);
         // Whoever remembers a repair that was lost itself is followed by the next one, too.
-        let again = backup.repaired(Some(&repaired), 40);
+        let again = backup.repaired([repaired].iter(), 40);
         assert!(again.turn > repaired.turn && again.can_follow(&repaired));
-        assert!(backup.repaired(None, 5).record.mark == 5 && backup.record.mark == 1);
+        assert!(backup.repaired([].iter(), 5).record.mark == 5 && backup.record.mark == 1);
     }
 
     fn all_kinds() -> [Kind; 6] {

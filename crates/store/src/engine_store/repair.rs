@@ -21,7 +21,8 @@ use crate::error::StoreError;
 pub struct Repair {
     /// How many IDs each sequence that counts is raised above what is known of it.
     by: u64,
-    memories: Memories,
+    /// What each witness remembers.
+    memories: Vec<Memories>,
 }
 
 /// What a repair does to a sequence.
@@ -39,12 +40,13 @@ pub struct Repaired {
 }
 
 impl Repair {
-    /// A repair that leaves `by` IDs beyond what the engine knows, and what a witness has `seen`.
+    /// A repair that leaves `by` IDs beyond what the engine knows, and what witnesses have `seen`.
     ///
     /// # Errors
     /// `Invalid` if another version of ticketd has seen it.
-    pub fn new(by: u64, seen: &Seen) -> Result<Self, StoreError> {
-        Ok(Self { by, memories: Memories::new(seen)? })
+    pub fn new<'a>(by: u64, seen: impl IntoIterator<Item = &'a Seen>) -> Result<Self, StoreError> {
+        let memories = seen.into_iter().map(Memories::new);
+        Ok(Self { by, memories: memories.collect::<Result<_, _>>()? })
     }
 
     /// What it would do to `engine`, without a change.
@@ -53,8 +55,9 @@ impl Repair {
     /// `Corrupt` if the engine belongs to another cluster than was seen, or whatever it says.
     pub async fn plan(&self, engine: &dyn Engine) -> Result<Vec<Repaired>, StoreError> {
         self.check(engine, Meta::read(engine).await?.as_ref())?;
+        let remembered = self.memories.iter().flat_map(|memories| memories.sequences.keys());
         let mut found: BTreeMap<Name, Option<Shared>> =
-            self.memories.sequences.keys().map(|name| (name.clone(), None)).collect();
+            remembered.map(|name| (name.clone(), None)).collect();
         let mut after: Option<Key> = None;
         loop {
             let page = engine.list(SEQUENCES, after.as_ref(), LIST_MAX).await?;
@@ -81,7 +84,8 @@ impl Repair {
         id: u64,
         mut tell: impl FnMut(Repaired),
     ) -> Result<(), StoreError> {
-        let named = self.memories.cluster.clone().map(|cluster| Meta { cluster, closed: None });
+        let cluster = self.memories.iter().find_map(|memories| memories.cluster.clone());
+        let named = cluster.map(|cluster| Meta { cluster, closed: None });
         let meta = named.unwrap_or_else(|| Meta::new(id)).read_or_put(engine).await?;
         self.check(engine, Some(&meta))?;
         for Repaired { name, .. } in self.plan(engine).await? {
@@ -93,29 +97,33 @@ impl Repair {
     }
 
     fn check(&self, engine: &dyn Engine, meta: Option<&Meta>) -> Result<(), StoreError> {
-        match (meta, &self.memories.cluster) {
-            (Some(meta), Some(seen)) if meta.cluster != *seen => {
-                Err(witness::another(engine, &meta.cluster, seen))
-            }
+        let clusters = self.memories.iter().filter_map(|memories| memories.cluster.as_ref());
+        let mut others = clusters.filter(|seen| meta.is_some_and(|meta| meta.cluster != **seen));
+        match (meta, others.next()) {
+            (Some(meta), Some(seen)) => Err(witness::another(engine, &meta.cluster, seen)),
             _ => Ok(()),
         }
     }
 
     /// What `name` is to become, if it has to change.
     fn plan_one(&self, name: &Name, found: Option<Shared>) -> Option<(Repaired, Shared)> {
-        let seen = self.memories.sequences.get(name);
-        let state = found.or_else(|| seen.copied())?;
+        let seen = || self.memories.iter().filter_map(|memories| memories.sequences.get(name));
+        let state = found.or_else(|| seen().next().copied())?;
         let kind = state.record.definition.kind.name();
-        let known = seen.map_or(0, |seen| seen.record.mark).max(state.record.mark);
+        let marks = seen().map(|seen| seen.record.mark);
+        let known = marks.max().unwrap_or(0).max(state.record.mark);
         let floor = match kind {
             _ if kind.has_blocks() => known.saturating_add(self.by).min(MARK_MAX),
             // Its ticks follow the clock.
-            KindName::Snowflake => known.max(self.memories.ticks(name)),
+            KindName::Snowflake => {
+                let ticks = self.memories.iter().map(|memories| memories.ticks(name));
+                ticks.max().unwrap_or(0).max(known)
+            }
             // What carries a time of its own, or is random, has nothing to lose.
             _ if found.is_some() => return None,
             _ => known,
         };
-        let after = state.repaired(seen, floor);
+        let after = state.repaired(seen(), floor);
         let from = found.map(|found| found.record.mark);
         let to = after.record.mark;
         Some((Repaired { name: name.clone(), kind, from, to }, after))

@@ -1,16 +1,20 @@
 //! Servers announce themselves under a key of their own, and renew it: that is their lease.
 
 use std::fmt;
+use std::time::Duration;
 
 use ticketd_core::cluster::ServerId;
 use ticketd_core::failure::FailureKind;
 
 use super::EngineStore;
 use super::meta::Meta;
-use crate::engine::{Change, Entry, Key, LIST_MAX, Outcome, Version};
+use crate::engine::{Change, Engine, Entry, Key, LIST_MAX, Outcome, Version};
 use crate::error::StoreError;
 
 const SERVERS: &str = "server/";
+
+/// The longest lease that is waited for; none is set to more.
+const LEASE_MAX: Duration = Duration::from_secs(60);
 
 /// What a server says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,8 +95,7 @@ impl EngineStore {
     /// # Errors
     /// Whatever the engine says.
     pub async fn servers(&self) -> Result<Vec<Announced>, StoreError> {
-        let entries = self.engine.list(SERVERS, None, LIST_MAX).await?;
-        entries.iter().map(announced).collect()
+        servers(self.engine.as_ref()).await
     }
 
     /// Ends the lease of `id`, if it is still of `version`. Returns whether it has ended.
@@ -100,13 +103,7 @@ impl EngineStore {
     /// # Errors
     /// Whatever the engine says. It may then have ended or not.
     pub async fn end(&self, id: ServerId, version: Version) -> Result<bool, StoreError> {
-        let key = server_key(id);
-        let change =
-            Change { expect: vec![(key.clone(), version)], put: Vec::new(), delete: vec![key] };
-        match self.engine.commit(&change).await? {
-            Outcome::Applied(_) => Ok(true),
-            Outcome::Differs => Ok(!self.is_there(id).await?),
-        }
+        Ok(end(self.engine.as_ref(), id, version).await? || !self.is_there(id).await?)
     }
 
     /// Ends the lease of `id` in whatever version, by whom it belongs to.
@@ -134,6 +131,43 @@ impl EngineStore {
         let keys = [server_key(id)];
         Ok(self.engine.read(&keys).await?.into_iter().next().flatten())
     }
+}
+
+/// Makes sure that no server uses `engine`, for work that must not be done beside one. Leases that
+/// are not renewed for as long as they last are ended; that takes as long.
+///
+/// # Errors
+/// `Invalid` if a server is there, or whatever the engine says.
+pub async fn nobody_serves(engine: &dyn Engine) -> Result<(), StoreError> {
+    let first = servers(engine).await?;
+    let Some(longest) = first.iter().map(|server| server.says.ttl_ms).max() else { return Ok(()) };
+    tokio::time::sleep(Duration::from_millis(longest).min(LEASE_MAX)).await;
+    let second = servers(engine).await?;
+    if let Some(alive) = second.iter().find(|server| !first.contains(server)) {
+        let message = format!(
+            "a server uses it: stop all of them first; at {}, of {}",
+            alive.says.address,
+            engine.label()
+        );
+        return Err(StoreError::new(FailureKind::Invalid, message));
+    }
+    for server in second {
+        end(engine, server.id, server.version).await?;
+    }
+    Ok(())
+}
+
+async fn servers(engine: &dyn Engine) -> Result<Vec<Announced>, StoreError> {
+    let entries = engine.list(SERVERS, None, LIST_MAX).await?;
+    entries.iter().map(announced).collect()
+}
+
+/// Returns whether the lease was of `version`, and has ended.
+async fn end(engine: &dyn Engine, id: ServerId, version: Version) -> Result<bool, StoreError> {
+    let key = server_key(id);
+    let change =
+        Change { expect: vec![(key.clone(), version)], put: Vec::new(), delete: vec![key] };
+    Ok(matches!(engine.commit(&change).await?, Outcome::Applied(_)))
 }
 
 fn server_key(id: ServerId) -> Key {

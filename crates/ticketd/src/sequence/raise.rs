@@ -1,6 +1,7 @@
 //! `ticketd sequence raise`: to an ID, all by a distance, or above what a table holds.
 
 use std::io::Write;
+use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -9,8 +10,8 @@ use ticketd_core::name::Name;
 use ticketd_store::engine::{Column, highest};
 use tokio::runtime::Builder;
 
-use super::{all, text, value};
-use crate::client::Client;
+use super::{all, repair, text, value};
+use crate::client::{Client, ServerArgs};
 use crate::failure::Failure;
 use crate::{logs, output};
 
@@ -44,13 +45,34 @@ pub struct RaiseArgs {
           value_parser = clap::value_parser!(u64).range(1..=ID_MAX))]
     by: Option<u64>,
 
+    /// With --all: in this store, a URL as of serve, while no server uses it; an engine gets back
+    /// what --data-dir remembers, and is one that servers start on again
+    #[arg(long, value_name = "URL", requires = "all")]
+    store: Option<String>,
+
+    /// With --store of an engine: the data directory of a server, which may have seen more than the
+    /// engine has now; once for each that is at hand
+    #[arg(long, value_name = "DIR", requires = "all")]
+    data_dir: Vec<PathBuf>,
+
     /// With --all and --from-table: only say what would be done
     #[arg(long, conflicts_with = "to")]
     dry_run: bool,
 }
 
-/// Raises what `args` say.
-pub fn run(client: &mut Client, args: &RaiseArgs, json: bool) -> Result<(), Failure> {
+/// Raises what `args` say, of a store that no server uses or on a running server.
+pub fn run(server: &ServerArgs, args: &RaiseArgs, json: bool) -> Result<(), Failure> {
+    match (&args.store, args.data_dir.as_slice(), args.by) {
+        (Some(store), dirs, Some(by)) => repair::run(store, dirs, by, args.dry_run, json),
+        (None, [_, ..], _) => Err(Failure::usage(
+            "--data-dir is of use with the --store of an engine only; see 'ticketd sequence raise \
+             --help'",
+        )),
+        _ => on_server(&mut Client::connect(server)?, args, json),
+    }
+}
+
+fn on_server(client: &mut Client, args: &RaiseArgs, json: bool) -> Result<(), Failure> {
     match (&args.name, args.to, &args.from_table, args.by) {
         (Some(name), Some(to), ..) => raise_one(client, name, to, json),
         (Some(name), _, Some(column), _) => {
@@ -87,6 +109,16 @@ fn raise_all(client: &mut Client, by: u64, dry_run: bool, json: bool) -> Result<
     Ok(())
 }
 
+/// What `work` comes to, whose warnings are told.
+pub(super) fn wait_for<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
+    logs::start_warnings();
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| {
+        Failure::work(format!("the system has no room for a connection: {error}"))
+    })?;
+    Ok(runtime.block_on(work))
+}
+
 /// The highest ID of `column`; `None` if there is none.
 fn look_up(column: &Column, database: Option<&str>) -> Result<Option<u64>, Failure> {
     let url = database.filter(|url| !url.is_empty()).ok_or_else(|| {
@@ -95,12 +127,7 @@ fn look_up(column: &Column, database: Option<&str>) -> Result<Option<u64>, Failu
              see 'ticketd sequence raise --help'",
         )
     })?;
-    logs::start_warnings();
-    let runtime = Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| {
-        Failure::work(format!("the system has no room for a connection to the database: {error}"))
-    })?;
-    let highest = runtime.block_on(highest(url, column));
+    let highest = wait_for(highest(url, column))?;
     highest.map_err(|error| {
         let line = error.to_failure().message.to_string();
         // As the store's URL is read, so is this one.
