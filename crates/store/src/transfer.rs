@@ -196,7 +196,11 @@ impl Begun {
     pub async fn new(from: Arc<dyn Transfer>, to: Arc<dyn Transfer>) -> Result<Self, StoreError> {
         let before = [from.closed().await?, to.closed().await?];
         to.close(Some(Closed::Filling { from: from.place() })).await?;
-        from.close(Some(Closed::Moving { to: to.place() })).await?;
+        // What was moved before is not: the new store may have issued since, so that nobody may
+        // take it for a copy that can be given up.
+        if !matches!(before[0], Some(Closed::Moved { .. })) {
+            from.close(Some(Closed::Moving { to: to.place() })).await?;
+        }
         Ok(Self { from, to, before })
     }
 

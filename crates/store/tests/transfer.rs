@@ -298,3 +298,23 @@ async fn a_store_that_was_moved_elsewhere_is_neither_end_of_another_copy() {
     copy(b, a).await.unwrap();
     assert_eq!(a.closed().await.unwrap(), None);
 }
+
+#[tokio::test]
+async fn a_copy_that_was_done_before_cannot_be_given_up_when_it_is_cut_off_the_next_time() {
+    let [old, new] = [(); 2].map(|()| Arc::new(MemoryEngine::new()));
+    let from: Arc<dyn Transfer> = engine_store(&old, "old").await;
+    let to: Arc<dyn Transfer> = engine_store(&new, "new+").await;
+    use_all(&*from).await;
+    copy(&from, &to).await.unwrap();
+    // The new store has gone on since, and the old one must not.
+    use_all(&*to).await;
+    for left in 0..2 {
+        let cut = EngineStore::open_closed(Failing::over(&new, "new+", left)).await.unwrap();
+        let cut: Arc<dyn Transfer> = Arc::new(cut.unwrap());
+        copy(&from, &cut).await.unwrap_err();
+        let moved = Closed::Moved { to: "new+".to_owned() };
+        assert_eq!(from.closed().await.unwrap(), Some(moved), "after {left} changes");
+    }
+    copy(&from, &to).await.unwrap();
+    assert_eq!(to.closed().await.unwrap(), None);
+}

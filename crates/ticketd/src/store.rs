@@ -114,6 +114,7 @@ async fn copy(args: &CopyArgs) -> Result<(), Failure> {
         None => {
             // Nothing is made for a copy that cannot be.
             plan(&*old, None).await.map_err(failed)?;
+            quiet::wait(&from).await?;
             url.make_end().await?
         }
     };

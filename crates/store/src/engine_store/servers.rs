@@ -47,8 +47,8 @@ impl EngineStore {
     /// on; `None` if somebody has ended it.
     ///
     /// # Errors
-    /// Whatever the engine says. It may then have been renewed or not: ask again, with the version
-    /// of old.
+    /// `Invalid` if the store is closed to a server that comes; otherwise whatever the engine says. It
+    /// may then have been renewed or not: ask again, with the version of old.
     pub async fn announce(
         &self,
         id: ServerId,
