@@ -29,8 +29,9 @@ const fn bound_of_several(mutant: AnyMutant) -> u64 {
         AnyMutant::EngineStore(EngineStoreMutant::LastTickForgotten) => 150,
         AnyMutant::EngineStore(EngineStoreMutant::ForgetsSeen) => 3_000,
         AnyMutant::Generator(GeneratorMutant::ReleasesBetween) => 1_500,
-        AnyMutant::Server(ServerMutant::NoDrift) => 400,
-        AnyMutant::Server(ServerMutant::LooksFirst | ServerMutant::CountsFromAnswer) => 100,
+        AnyMutant::Server(ServerMutant::StartsUnasked) => 1_000,
+        AnyMutant::Server(ServerMutant::NoDrift | ServerMutant::CountsFromAnswer) => 400,
+        AnyMutant::Server(ServerMutant::LooksFirst) => 100,
         _ => 20,
     }
 }

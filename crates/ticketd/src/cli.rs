@@ -154,6 +154,7 @@ Examples:
   ticketd explore --seeds 2000
   ticketd explore --world several --seeds 10000
   ticketd explore --world several --seed 42 --trace
+  ticketd explore --world several --seed 42 --html page.html
   ticketd explore --world members --seeds 10000";
 
 const COMPARE_EXAMPLES: &str = "\

@@ -9,9 +9,7 @@ mod report;
 mod rows;
 mod text;
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -21,6 +19,7 @@ use ticketd_sim::compare::Scenario;
 use ticketd_sim::live::Stop;
 
 use crate::failure::Failure;
+use crate::page::PageFile;
 use crate::{logs, output, signals};
 
 /// More agents than this measure the scheduler; each is a thread and a connection.
@@ -73,18 +72,14 @@ pub struct CompareArgs {
 pub fn run(args: &CompareArgs) -> Result<(), Failure> {
     let scenario = scenario(args)?;
     // Before a minute is spent: a file that cannot be written is told now.
-    let html = args.html.as_deref().map(create).transpose()?;
+    let html = args.html.as_deref().map(PageFile::create).transpose()?;
     logs::crash_on_panic_unlogged();
     let stop = Stop::default();
     let stopper = stop.clone();
     let no_room = |error| Failure::work(format!("the system has no room for a thread: {error}"));
     signals::on_stop(move || stopper.request()).map_err(no_room)?;
     let report = measure::all(&scenario, &kinds(args), &stop)?;
-    if let (Some(mut file), Some(path)) = (html, &args.html) {
-        let page = page::render(&report);
-        let written = file.write_all(page.as_bytes()).and_then(|()| file.flush());
-        written.map_err(|error| unwritable(path, &error))?;
-    }
+    html.map(|file| file.write(&page::render(&report))).transpose()?;
     output::write(|out| if args.json { report.json(out) } else { text::write(&report, out) })?;
     check(report.duplicates)
 }
@@ -120,17 +115,6 @@ fn scenario(args: &CompareArgs) -> Result<Scenario, Failure> {
 fn kinds(args: &CompareArgs) -> Vec<KindName> {
     let is_wanted = |kind: &KindName| args.kind.is_empty() || args.kind.contains(kind);
     KindName::ALL.into_iter().filter(is_wanted).collect()
-}
-
-fn create(path: &Path) -> Result<BufWriter<File>, Failure> {
-    File::create(path).map(BufWriter::new).map_err(|error| unwritable(path, &error))
-}
-
-fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::work(format!(
-        "{} cannot be written: {error}; name another file with --html",
-        path.display()
-    ))
 }
 
 fn kind(text: &str) -> Result<KindName, String> {

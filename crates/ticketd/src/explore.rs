@@ -1,10 +1,15 @@
 //! `ticketd explore`: searches the deterministic worlds for a broken promise.
 
+mod page;
+mod picture;
 mod replay;
 mod report;
+mod thin;
+mod timeline;
 
 use std::num::NonZero;
 use std::ops::{ControlFlow, Range};
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
@@ -14,6 +19,7 @@ use ticketd_sim::explore::{self, Fault, Minimized, Options, Outcome, Scope, Sett
 use ticketd_sim::live::Stop;
 
 use crate::failure::Failure;
+use crate::page::PageFile;
 use crate::{output, signals};
 use report::Report;
 
@@ -54,6 +60,11 @@ pub struct ExploreArgs {
     /// Print what happens in the world, step by step
     #[arg(long, requires = "seed", conflicts_with = "json")]
     trace: bool,
+
+    /// Also write a page into this file, with a timeline of each world of the seed; of the one that
+    /// is left, with --minimize. It opens without a network
+    #[arg(long, value_name = "FILE", requires = "seed")]
+    html: Option<PathBuf>,
 
     /// Leave out of the first world that fails whatever it can do without, and print the command
     /// that runs the rest
@@ -111,11 +122,15 @@ struct Searched {
 
 /// Runs the worlds and prints what the checkers found.
 pub fn run(args: &ExploreArgs) -> Result<(), Failure> {
-    let options = Options { trace: args.trace, ..options(args) };
-    let searched = search(args, &options)?;
+    // Before worlds are run: a file that cannot be written is told now.
+    let html = args.html.as_deref().map(PageFile::create).transpose()?;
+    let options = options(args);
+    let trace = args.trace || html.is_some();
+    let searched = search(args, &Options { trace, ..options.clone() })?;
     let first = searched.summary.failures.first().filter(|_| args.minimize);
     let least = first.and_then(|first| least(first, &options));
     let (searched, least) = (&searched, least.as_ref());
+    html.map(|file| file.write(&shown(searched, &options, least))).transpose()?;
     let report = Report { searched, options: &options, traces: args.trace, least };
     output::write(|out| if args.json { report.json(out) } else { report.text(out) })?;
     match searched.summary.failures.first() {
@@ -131,6 +146,15 @@ pub fn run(args: &ExploreArgs) -> Result<(), Failure> {
             )
         ))),
     }
+}
+
+/// The page of the worlds of a seed, or of what is left of one.
+fn shown(searched: &Searched, options: &Options, least: Option<&Minimized>) -> String {
+    let Some(Minimized { options, outcome, .. }) = least else {
+        return page::render(&searched.traced, options);
+    };
+    let traced = Options { trace: true, ..options.clone() };
+    page::render(&[explore::run_seed(outcome.seed, outcome.setting, &traced)], options)
 }
 
 /// What is left of a world that has failed.

@@ -16,6 +16,7 @@ mod next;
 mod open_files;
 mod output;
 mod packaging;
+mod page;
 mod sequence;
 mod serve;
 mod settings;

@@ -58,6 +58,8 @@ fn wrong_usage_is_refused_with_code_2_before_anybody_is_asked() {
         (&["compare", "--kind", "ticket,uuid5"], "snowflake"),
         (&["compare", "--rows", "10"], "from 1000"),
         (&["explore", "--trace"], "--seed"),
+        (&["explore", "--html", "page.html"], "--seed"),
+        (&["explore", "--seed", "1", "--jobs", "0", "--html", "page.html"], "from 1 to 1024"),
         (&["serve", "--resp", "7117"], "IP:PORT"),
         (&["serve", "--prot", "7117"], "--prot"),
         (&["frobnicate"], "frobnicate"),

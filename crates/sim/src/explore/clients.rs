@@ -216,6 +216,10 @@ impl World {
         let parent = &self.requests[id.0];
         let (client, sequence, deadline) = (parent.client, parent.sequence, parent.deadline);
         let known = parent.known;
+        let first = self.requests.len() as u64;
+        if left > 0 {
+            self.line(sequence, What::Parted, [id.0 as u64, first, first + left]);
+        }
         for _ in 0..left {
             let wish = Wish::Take(1);
             let child = self.admit(Request {
@@ -265,8 +269,7 @@ impl World {
         }
         if self.server.crashed.contains(&life) && self.draw.chance(500) {
             self.stats.mark(Mark::AnswerLost);
-            self.line(sequence, What::AnswerLost, [number, 0, 0]);
-            self.lose(id);
+            self.cut_off(id);
             return;
         }
         request.state = State::Done;
@@ -289,8 +292,17 @@ impl World {
         self.finish(id);
     }
 
-    /// The connection of a request is gone.
-    pub(super) fn lose(&mut self, id: RequestId) {
+    /// The connection of a request is gone, and with it its answer.
+    pub(super) fn cut_off(&mut self, id: RequestId) {
+        let Request { sequence, gone, .. } = self.requests[id.0];
+        if !gone {
+            self.line(sequence, What::AnswerLost, [id.0 as u64, 0, 0]);
+        }
+        self.lose(id);
+    }
+
+    /// A request gets no answer.
+    fn lose(&mut self, id: RequestId) {
         let request = &mut self.requests[id.0];
         request.state = State::Done;
         if request.gone {

@@ -63,7 +63,7 @@ impl AnyMutant {
     ];
 
     /// Those that the world of several servers must catch.
-    pub const SEVERAL: [Self; 21] = [
+    pub const SEVERAL: [Self; 22] = [
         Self::Core(Mutant::AdoptBeforeCommit),
         Self::Core(Mutant::AdoptAfterIndeterminate),
         Self::Core(Mutant::HandBackIssued),
@@ -85,6 +85,7 @@ impl AnyMutant {
         Self::Generator(GeneratorMutant::FollowsClockBack),
         Self::Generator(GeneratorMutant::ReleasesBetween),
         Self::Server(ServerMutant::UsesBeforeLease),
+        Self::Server(ServerMutant::StartsUnasked),
     ];
 
     /// Those that the world of members must catch.

@@ -219,6 +219,7 @@ marks! {
     ForeignEngine: "server noticed that the engine is another one", faults [], paths [Several],
     LossNoticed: "server noticed that the engine has lost commits", faults [], paths [Several],
     RefusedAsLost: "client was refused since commits are lost", faults [], paths [Several],
+    Repaired: "operator repaired the engine while no server ran", faults [], paths [Several],
     RaisedAfterLoss: "operator raised a sequence after a loss", faults [], paths [Several],
     IssuedAgain: "ID that was lost was issued again", faults [], paths [Several],
     TicksRunOut: "refused since the ticks have run out", faults [], paths [Several],

@@ -71,6 +71,8 @@ pub enum Tick {
     Refused,
     /// It is lost, or its client does not wait any longer.
     Lost,
+    /// Parts of it wait from here on, as requests of their own.
+    Parted,
 }
 
 /// What a picture shows of it.
@@ -88,7 +90,8 @@ pub enum Sign {
         tick: Tick,
         /// Its number.
         request: u64,
-        /// From the first ID that is asked for or answered to behind the last one.
+        /// From the first ID that is asked for or answered to behind the last one; of one that is
+        /// parted, the same of the numbers of its parts.
         ids: (u64, u64),
     },
     /// A bar begins, or goes on. One without an end lasts until another of its kind begins at the

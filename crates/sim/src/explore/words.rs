@@ -66,6 +66,7 @@ pub(super) enum What {
     Died,
     DiedInCommit,
     TakenBack,
+    Parted,
 }
 
 impl Words for What {
@@ -82,6 +83,7 @@ impl Words for What {
             Self::AskTake
             | Self::AskBatch
             | Self::AskRaise
+            | Self::Parted
             | Self::Unreachable
             | Self::Leave
             | Self::AnswerIds
@@ -114,6 +116,7 @@ impl Words for What {
         match self {
             Self::AskTake | Self::AskBatch => request(Tick::Asked, (0, b)),
             Self::AskRaise => request(Tick::Asked, (0, 0)),
+            Self::Parted => request(Tick::Parted, (b, c)),
             Self::AnswerIds => request(Tick::Answered, (b, c)),
             Self::AnswerDone => request(Tick::Answered, (0, 0)),
             Self::AnswerRefusal => request(Tick::Refused, (0, 0)),
@@ -162,6 +165,7 @@ impl Words for What {
             Self::AskTake => "request {a} asks for {b} IDs, to be answered by {c:at}",
             Self::AskBatch => "request {a} asks {b} times for one ID, to be answered by {c:at}",
             Self::AskRaise => "request {a} asks to raise to {b}, to be answered by {c:at}",
+            Self::Parted => "parts of request {a} wait, as requests [{b}, {c})",
             Self::Arrive => "request {a} reaches the server",
             Self::Unreachable => "request {a} finds no server",
             Self::HotTake => "request {a} takes [{b}, {c}) from the cursor",

@@ -332,7 +332,7 @@ impl World {
         self.settle_store(crashed);
         for index in 0..self.requests.len() {
             if self.requests[index].state == State::Waiting {
-                self.lose(RequestId(index));
+                self.cut_off(RequestId(index));
             }
         }
         self.checks.close(crashed);

@@ -199,8 +199,7 @@ impl World {
         let (at, number) = (self.requests[id].at, id as u64);
         if self.strikes(self.faults.answer_lost, at, Fault::AnswerLost) {
             self.stats.mark(Mark::AnswerLost);
-            self.line(at, What::AnswerLost, [number, 0, 0]);
-            self.lose(id);
+            self.cut_off(id);
             return;
         }
         self.requests[id].state = State::Done;
@@ -223,8 +222,17 @@ impl World {
         self.finish(id);
     }
 
-    /// The connection of a request is gone.
-    pub(super) fn lose(&mut self, id: usize) {
+    /// The connection of a request is gone, and with it its answer.
+    pub(super) fn cut_off(&mut self, id: usize) {
+        let Request { at, gone, .. } = self.requests[id];
+        if !gone {
+            self.line(at, What::AnswerLost, [id as u64, 0, 0]);
+        }
+        self.lose(id);
+    }
+
+    /// A request gets no answer.
+    fn lose(&mut self, id: usize) {
         self.requests[id].state = State::Done;
         self.requests[id].keeps_out = false;
         if self.requests[id].gone {

@@ -328,7 +328,7 @@ impl World {
         self.settle_store(at);
         for id in 0..self.requests.len() {
             if self.requests[id].at == at && self.requests[id].state == State::Waiting {
-                self.lose(id);
+                self.cut_off(id);
             }
         }
         self.checks.down(at);

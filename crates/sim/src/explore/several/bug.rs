@@ -22,6 +22,8 @@ pub enum ServerMutant {
     KeepsHeld,
     /// Spends a window of ticks before the store has leased it.
     UsesBeforeLease,
+    /// Starts without asking the engine for what it remembers of it.
+    StartsUnasked,
 }
 
 impl Bug {
@@ -43,6 +45,10 @@ impl Bug {
 
     pub(super) fn uses_before_lease(self) -> bool {
         self.is(ServerMutant::UsesBeforeLease)
+    }
+
+    pub(super) fn starts_unasked(self) -> bool {
+        self.is(ServerMutant::StartsUnasked)
     }
 
     /// The time of a lease as its own server counts it: one without drift is as one that is longer

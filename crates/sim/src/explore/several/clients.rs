@@ -288,6 +288,9 @@ impl World {
                     self.line(slot, sequence, What::AnswerIds, ids);
                     self.checks.answered(sequence, life, block);
                 }
+                if let Some(refused) = refused {
+                    self.line(slot, sequence, What::AnswerRefusal, [number, refused.number(), 0]);
+                }
                 refused.is_none()
             }
             Answer::Done(floor) => {

@@ -166,6 +166,7 @@ impl Forwarder {
 
     /// Gives those who travelled what the owner told.
     fn deliver(&mut self, travellers: usize, told: Told) {
+        self.node.store.others_issue(self.node.name(self.index));
         self.node.mark(if travellers > 1 { Mark::ForwardedTogether } else { Mark::Forwarded });
         let travelled: Vec<Forwarded> = self.waiting.drain(..travellers).collect();
         match told {

@@ -151,10 +151,15 @@ impl Engine for WorldEngine {
 
 /// What an engine in memory answers at once.
 pub(super) fn at_once<T>(answer: Answer<'_, T>) -> T {
-    let mut answer = pin!(answer);
-    match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(Ok(value)) => value,
-        Poll::Ready(Err(_)) | Poll::Pending => unreachable!("memory answers at once"),
+    ready(answer).unwrap_or_else(|_| unreachable!("memory does not fail"))
+}
+
+/// What comes of work on an engine in memory, which needs no time.
+pub(super) fn ready<T>(work: Answer<'_, T>) -> Result<T, StoreError> {
+    let mut work = pin!(work);
+    match work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result,
+        Poll::Pending => unreachable!("memory answers at once"),
     }
 }
 

@@ -2,17 +2,21 @@
 //!
 //! An engine is restored from a backup, or a standby that is behind takes over: then it knows
 //! nothing of what was committed after its image. Servers that have seen more notice it. The
-//! operator starts all servers afresh, and then raises every sequence above what anybody saw: after
-//! that all is as if nothing had happened. What is asked of the world in between is told in
-//! `check/loss.rs`.
+//! operator starts all servers afresh, and then raises every sequence above what anybody saw; or,
+//! where servers remember beyond their end what they have seen and do not start on less, he repairs
+//! what the engine holds while they are stopped. After that all is as if nothing had happened. What
+//! is asked of the world in between is told in `check/loss.rs`.
+
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ticketd_core::block::Block;
 use ticketd_core::cluster::Shared;
 use ticketd_core::snowflake::layout::Parts;
-use ticketd_store::engine::{Key, MemoryEngine, Outcome};
+use ticketd_store::engine::{Engine, Key, MemoryEngine, Outcome};
+use ticketd_store::{Repair, Seen, Witness};
 
 use super::check::Image;
-use super::engine::{Op, Sent, Value};
+use super::engine::{Op, Sent, Value, at_once, ready};
 use super::schedule::Happening;
 use super::service::Refused;
 use super::words::{NOWHERE, What};
@@ -38,6 +42,9 @@ pub(super) enum Kind {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Loss {
     pub(super) kind: Kind,
+    /// Servers remember what they have seen of the engine, and the operator repairs it while they
+    /// are stopped; otherwise he raises all when they have been started afresh.
+    witnessed: bool,
     at_us: u64,
     age_us: u64,
 }
@@ -55,7 +62,8 @@ impl Loss {
             Kind::Restore => draw.between(ttl_us / 2, 3 * ttl_us),
             Kind::Steady | Kind::Failover | Kind::Stale => draw.magnitude(1_000, 2 * ttl_us),
         };
-        Self { kind, at_us, age_us }
+        let witnessed = matches!(kind, Kind::Stale | Kind::Restore) && draw.chance(500);
+        Self { kind, witnessed, at_us, age_us }
     }
 
     /// Whether commits can be lost.
@@ -77,11 +85,48 @@ pub(super) struct Fallen {
     lives: Vec<Life>,
     /// Sequences that are still to be raised.
     low: Vec<usize>,
+    /// The operator stops all servers, to repair what the engine holds; none starts meanwhile.
+    stops: bool,
+    /// He has.
+    repaired: bool,
+}
+
+/// Where one server remembers what it has seen, over all of its lives.
+pub(super) type Kept = Arc<Mutex<Seen>>;
+
+/// The same as one life of it reads and writes it.
+pub(super) struct WorldWitness {
+    before: Seen,
+    kept: Kept,
+}
+
+impl WorldWitness {
+    pub(super) fn new(kept: Kept) -> Self {
+        Self { before: copy(&kept), kept }
+    }
+}
+
+impl Witness for WorldWitness {
+    fn seen(&self) -> &Seen {
+        &self.before
+    }
+
+    fn saw(&self, key: Key, value: String) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(key, value);
+    }
+}
+
+fn forget(kept: &Kept) {
+    kept.lock().unwrap_or_else(PoisonError::into_inner).clear();
+}
+
+fn copy(kept: &Kept) -> Seen {
+    kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 impl World {
     pub(super) fn plan_loss(&mut self) {
-        let Loss { kind, at_us, age_us } = self.config.loss;
+        let Loss { kind, at_us, age_us, .. } = self.config.loss;
         if kind != Kind::Steady {
             self.schedule.plan(at_us, Happening::Fall);
             self.schedule.plan(at_us - age_us, Happening::Backup);
@@ -117,7 +162,7 @@ impl World {
         self.checks.fall(&images);
         let lives = (0..self.slots.len()).map(|slot| self.life(slot)).collect();
         let low = (0..self.config.sequences.len()).collect();
-        self.fallen = Some(Fallen { lives, low });
+        self.fallen = Some(Fallen { lives, low, stops: false, repaired: false });
         let pause = self.draw.magnitude(self.config.ttl_us / 4, 4 * self.config.ttl_us);
         self.schedule.plan(self.now + pause, Happening::Operate);
     }
@@ -127,9 +172,21 @@ impl World {
         self.config.loss.kind == Kind::Restore && self.slots[life.slot].era != self.era
     }
 
-    /// The operator goes on: starts all servers afresh, then raises everything.
+    /// The operator goes on.
     pub(super) fn operate(&mut self) {
-        let Some(Fallen { lives, low }) = &self.fallen else { return };
+        let Some(fallen) = &self.fallen else { return };
+        if self.config.loss.witnessed && !fallen.repaired {
+            self.stop_and_repair();
+        } else {
+            self.start_and_raise();
+        }
+        let pause = self.config.ttl_us / 2;
+        self.schedule.plan(self.now + pause, Happening::Operate);
+    }
+
+    /// Starts all servers afresh, then raises everything.
+    fn start_and_raise(&mut self) {
+        let Some(Fallen { lives, low, .. }) = &self.fallen else { return };
         let (lives, low) = (lives.clone(), low.clone());
         let old = lives.into_iter().filter(|life| self.is_alive(*life));
         let old: Vec<Life> = old.collect();
@@ -139,8 +196,75 @@ impl World {
         if old.is_empty() {
             low.into_iter().for_each(|sequence| self.raise_after_loss(sequence));
         }
-        let pause = self.config.ttl_us / 2;
-        self.schedule.plan(self.now + pause, Happening::Operate);
+    }
+
+    /// Stops all servers, then puts everything that counts above what was issued.
+    fn stop_and_repair(&mut self) {
+        if let Some(fallen) = &mut self.fallen {
+            fallen.stops = true;
+        }
+        let lives: Vec<Life> = (0..self.slots.len()).map(|slot| self.life(slot)).collect();
+        let alive: Vec<Life> = lives.into_iter().filter(|life| self.is_alive(*life)).collect();
+        for life in &alive {
+            self.start_afresh(*life);
+        }
+        if alive.is_empty() {
+            self.repair();
+        }
+    }
+
+    /// No server may start now.
+    pub(super) fn is_kept_down(&self) -> bool {
+        self.fallen.as_ref().is_some_and(|fallen| fallen.stops)
+    }
+
+    /// The real repair, with the witnesses of some servers.
+    fn repair(&mut self) {
+        let witnesses: Vec<Seen> = self.slots.iter().map(|slot| copy(&slot.witness)).collect();
+        let given = witnesses.into_iter().filter(|_| self.draw.chance(700));
+        let given: Vec<Seen> = given.collect();
+        let sequences = 0..self.config.sequences.len();
+        // The operator knows what was issued from elsewhere.
+        let mark = |n: usize| self.checks.image(n).map_or(1, |image| image.record.mark);
+        let short = |n: usize| self.checks.latest(n).saturating_sub(mark(n));
+        let counts = sequences.clone().filter(|n| !self.is_flake(*n));
+        let by = counts.map(short).max().unwrap_or(0) + self.draw.magnitude(1, 1_000);
+        let cluster = self.draw.below(u64::MAX);
+        if !self.apply_repair(by, cluster, &given) {
+            // An engine that was empty for a while got another name, and is not of these servers.
+            self.slots.iter().for_each(|slot| forget(&slot.witness));
+            assert!(self.apply_repair(by, cluster, &[]), "nothing is in the way of a repair");
+        }
+        self.stats.mark(Mark::Repaired);
+        for sequence in sequences {
+            self.note_repaired(sequence);
+        }
+        if let Some(fallen) = &mut self.fallen {
+            (fallen.stops, fallen.repaired) = (false, true);
+        }
+        self.end_if_raised();
+    }
+
+    fn apply_repair(&self, by: u64, cluster: u64, given: &[Seen]) -> bool {
+        let repair = Repair::new(by, given).expect("the world's witnesses are whole");
+        ready(Box::pin(repair.apply(&self.memory, cluster, |_| {}))).is_ok()
+    }
+
+    fn note_repaired(&mut self, sequence: usize) {
+        let keys = [Key::new(format!("sequence/{}", self.names[sequence]))];
+        let entry = at_once(self.memory.read(&keys)).swap_remove(0);
+        // What nobody knows is made again when it is raised.
+        let Some(entry) = entry else { return };
+        let after = Shared::from_text(&self.names[sequence], &entry.value);
+        let after = after.expect("a repair leaves a record");
+        self.line(NOWHERE, sequence, What::Repaired, [after.record.mark, after.turn >> 32, 0]);
+        self.checks.repaired(sequence, after);
+        // Ticks are raised by hand, to where the clocks are.
+        if !self.is_flake(sequence)
+            && let Some(fallen) = &mut self.fallen
+        {
+            fallen.low.retain(|low| *low != sequence);
+        }
     }
 
     fn start_afresh(&mut self, life: Life) {
@@ -182,12 +306,29 @@ impl World {
             return;
         }
         fallen.low.retain(|low| *low != sequence);
-        let is_over = fallen.low.is_empty();
         self.stats.mark(Mark::RaisedAfterLoss);
         self.line(NOWHERE, sequence, What::RaisedAfterLoss, [to, 0, 0]);
-        if is_over {
+        self.end_if_raised();
+    }
+
+    fn end_if_raised(&mut self) {
+        if self.fallen.as_ref().is_some_and(|fallen| fallen.low.is_empty()) {
             self.fallen = None;
             self.checks.stands_again();
+        }
+    }
+
+    /// The witness of a server that starts, if it has one.
+    pub(super) fn witness(&self, life: Life) -> Option<Box<dyn Witness>> {
+        let kept = || Arc::clone(&self.slots[life.slot].witness);
+        self.config.loss.witnessed.then(|| Box::new(WorldWitness::new(kept())) as Box<dyn Witness>)
+    }
+
+    /// A server serves: what it remembered, the engine has.
+    pub(super) fn check_witness(&mut self, life: Life) {
+        // The engine may have fallen since it was asked.
+        if self.config.loss.witnessed && self.slots[life.slot].era == self.era {
+            self.checks.starts(life);
         }
     }
 

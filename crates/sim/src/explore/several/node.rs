@@ -79,9 +79,13 @@ async fn begin(hub: &Hub, life: Life, clock: Clock) -> Result<(Rc<Node>, Session
         let mut world = hub.world();
         (WorldEngine::new(life, Arc::clone(&world.outbox)), world.draw.below(u64::MAX))
     };
-    let store = EngineStore::open(Arc::new(engine), cluster).await?;
     let names = Rc::clone(&hub.world().names);
     let bug = hub.world().bug;
+    let witness = hub.world().witness(life).filter(|_| !bug.starts_unasked());
+    let store = match witness {
+        Some(witness) => EngineStore::open_witnessed(Arc::new(engine), cluster, witness).await?,
+        None => EngineStore::open(Arc::new(engine), cluster).await?,
+    };
     let (ttl_us, look_us, stop_timeout_us) = hub.world().config.times();
     let store = Arc::new(bug.in_store(store));
     let session = announce(hub, &store, life, clock, ttl_us, bug).await?;
@@ -228,6 +232,9 @@ impl Node {
         loop {
             self.hub.sleep(self.look_us).await;
             if let Err(error) = self.look().await {
+                self.hub.world().failed(self.life, &error);
+            }
+            if let Err(error) = self.store.catch_up().await {
                 self.hub.world().failed(self.life, &error);
             }
         }

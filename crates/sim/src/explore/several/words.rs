@@ -64,6 +64,7 @@ pub(super) enum What {
     Wall,
     Fall,
     RaisedAfterLoss,
+    Repaired,
     Boot,
     Up,
     Crash,
@@ -120,6 +121,7 @@ impl Words for What {
             | Self::Gone
             | Self::Away
             | Self::Fall
+            | Self::Repaired
             | Self::Back => ENGINE,
             Self::Fault => match Fault::ALL.get(kind as usize) {
                 Some(fault) if is_of_clients(*fault) => Lane::CLIENTS,
@@ -142,10 +144,14 @@ impl Words for What {
             Self::AnswerRefusal => request(Tick::Refused, (0, 0)),
             Self::AnswerLost | Self::GiveUp | Self::Unreachable => request(Tick::Lost, (0, 0)),
             Self::Fault => fault_sign(a, b),
+            // A loose sequence is nobody's.
+            Self::Claimed if b == 0 => begins(Bar::Owner, format!("turn {a}")),
             Self::Claimed => begins(Bar::Owner, format!("turn {a}, {b:04x}")),
             Self::Opened => begins(Bar::Owner, format!("turn {b}")),
             Self::LeaseEnded | Self::SeatEnded | Self::AskHandBack => Sign::Ends(Bar::Owner),
             Self::Reserved => begins(Bar::Block, format!("{a}–{}", b.saturating_sub(1))),
+            Self::Leased => begins(Bar::Block, format!("{a}: {b}–{}", c.saturating_sub(1))),
+            Self::AskRelease => Sign::Ends(Bar::Block),
             Self::Boot => begins(Bar::Life, format!("life {a}")),
             Self::Extended if b > at => lasts(Bar::Lease, format!("lease of {a:04x}"), b),
             Self::Extended | Self::LetGo => Sign::Ends(Bar::Lease),
@@ -162,6 +168,7 @@ impl Words for What {
             | Self::Ended
             | Self::Gone
             | Self::Fall
+            | Self::Repaired
             | Self::Phase => Sign::Moment,
             _ => Sign::Plain,
         }
@@ -182,7 +189,17 @@ impl Words for What {
             ],
             Self::Call => &["read", "list", "commit"],
             Self::PeerAnswer => &["nobody hears it", "heard"],
-            Self::AnswerRefusal => &["unavailable", "stopping"],
+            Self::AnswerRefusal => &[
+                "unavailable",
+                "stopping",
+                "that would lower",
+                "exhausted",
+                "the clock is not believed",
+                "before the epoch",
+                "not yet",
+                "all worker IDs are taken",
+                "as no client should see it",
+            ],
             _ => &["not done", "done"],
         };
         words.get(number as usize).unwrap_or(&"?")
@@ -241,6 +258,7 @@ impl Words for What {
             Self::Wall => "wall clock turns, and says {a} ms",
             Self::Fall => "engine fails; {a} (1: and loses commits)",
             Self::RaisedAfterLoss => "operator has raised to {a}",
+            Self::Repaired => "operator has repaired: mark {a}, age {b}",
             Self::Boot => "process starts, life {a}",
             Self::Up => "{a:id} serves, life {b}",
             Self::Crash => "process crashes, life {a}",

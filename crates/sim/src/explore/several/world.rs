@@ -18,7 +18,7 @@ use super::config::{Config, Faults};
 use super::engine::{Ask, Asking, Outbox, Sent};
 use super::flakes::AskedWindow;
 use super::lease::Clock;
-use super::loss::{Backup, Fallen};
+use super::loss::{Backup, Fallen, Kept};
 use super::node::Node;
 use super::peer::Questions;
 use super::schedule::Happening;
@@ -68,6 +68,8 @@ pub(super) struct Slot {
     /// Which engine it knows.
     pub(super) era: u32,
     pub(super) held: Vec<usize>,
+    /// What all of its lives have seen of the engine, if that is remembered.
+    pub(super) witness: Kept,
     /// Sequences whose owners have not ended.
     seats: Vec<Rc<Sequence>>,
 }
@@ -154,6 +156,7 @@ impl World {
             paused: false,
             era: 0,
             held: Vec::new(),
+            witness: Kept::default(),
             seats: Vec::new(),
         };
         let servers = config.servers;
@@ -293,6 +296,11 @@ impl World {
     }
 
     fn boot(&mut self, slot: usize) {
+        if self.is_kept_down() {
+            let later = self.now + self.config.ttl_us / 4;
+            self.schedule.plan(later, Happening::Boot(slot));
+            return;
+        }
         self.slots[slot].number += 1;
         self.slots[slot].standing = Standing::Starting;
         self.slots[slot].era = self.era;
@@ -317,6 +325,7 @@ impl World {
         self.line_here(life, What::Up, [node.me().0 >> 48, u64::from(life.number), 0]);
         self.slots[life.slot].standing = Standing::Up;
         self.slots[life.slot].node = Some(Rc::clone(node));
+        self.check_witness(life);
     }
 
     /// A process is over: its memory, its clients' connections and its tasks are gone.

@@ -12,6 +12,8 @@
 //! - order, leases and owners are not asked for: servers of before hold leases that the engine
 //!   knows nothing of.
 //!
+//! - a server that remembers does not start on a state before a block that it was given.
+//!
 //! After that all is asked as ever, of both histories together.
 
 use std::collections::BTreeMap;
@@ -75,6 +77,8 @@ pub(super) struct SeenByLife {
     asked: (u64, u64),
     /// The turn of the state that it last reserved from.
     turn: u64,
+    /// The turn and the end of the newest block that it was given.
+    given: (u64, u64),
     told: Intervals,
 }
 
@@ -115,6 +119,42 @@ impl Checks {
     pub(in crate::explore::several) fn latest(&self, sequence: usize) -> u64 {
         let s = &self.sequences[sequence];
         s.flakes.as_ref().map_or(s.latest, super::Flakes::latest)
+    }
+
+    /// Everything that counts was put above `after`'s mark while no server ran.
+    pub(in crate::explore::several) fn repaired(&mut self, sequence: usize, after: Shared) {
+        let s = &mut self.sequences[sequence];
+        let before = s.image.replace(after);
+        s.latest = s.latest.max(after.record.mark);
+        if let Some(flakes) = &mut s.flakes {
+            flakes.raised_to(after.record.mark);
+        }
+        if before.is_some_and(|b| b.turn >= after.turn || b.record.mark > after.record.mark) {
+            self.find("back", format!("{before:?} is repaired to {after:?}"));
+        }
+    }
+
+    /// A server that remembers starts to serve: what it was given in earlier lives, the engine has.
+    pub(in crate::explore::several) fn starts(&mut self, life: Life) {
+        let is_earlier = |other: &Life| other.slot == life.slot && other.number < life.number;
+        for sequence in 0..self.sequences.len() {
+            let s = &self.sequences[sequence];
+            let given = s.seen.iter().filter(|(of, _)| is_earlier(of)).map(|(_, seen)| seen.given);
+            let (turn, mark) = given.max().unwrap_or_default();
+            let image = s.image.map_or((0, 0), |image| (image.turn, image.record.mark));
+            // After a repair turns are counted anew.
+            let has_all = match image.0 >> 32 > turn >> 32 {
+                true => image.1 >= mark,
+                false => image >= (turn, mark),
+            };
+            if !has_all {
+                let message = format!(
+                    "{life:?} starts on turn and mark {image:?}, and was given {:?}",
+                    (turn, mark)
+                );
+                self.find("witness", message);
+            }
+        }
     }
 
     /// A server has seen a turn and a mark.
@@ -158,6 +198,7 @@ impl Checks {
     ) {
         let seen = self.sequences[sequence].seen.entry(life).or_default();
         let (asked, from) = (seen.asked, (seen.turn, block.start()));
+        seen.given = seen.given.max((seen.turn, block.end()));
         let twice = seen.told.add(block).err();
         if from < asked {
             let message = format!("{life:?} has seen {asked:?}, and reserves {block} of {from:?}");
