@@ -33,3 +33,4 @@ pub mod snowflake;
 pub mod stride;
 pub mod text;
 pub mod time;
+pub mod transfer;

@@ -16,6 +16,7 @@ mod pages;
 pub mod sim_disk;
 mod stamp;
 mod start;
+mod transfer;
 mod witness;
 mod writer;
 
@@ -106,9 +107,18 @@ impl Embedded {
     /// Opens the store in the directory `dir`, or makes both. Blocks: call it at start.
     ///
     /// # Errors
-    /// `Invalid` if the directory cannot be used or another process uses it, `Unavailable` if
-    /// there is no room, `Corrupt` if what is there is damaged or is not the latest state.
+    /// `Invalid` if the directory cannot be used or another process uses it, or it is closed,
+    /// `Unavailable` if there is no room, `Corrupt` if what is there is damaged or is not the latest
+    /// state.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        Self::open_closed(dir)?.checked()
+    }
+
+    /// As [`Embedded::open`], whether or not it is closed.
+    ///
+    /// # Errors
+    /// As [`Embedded::open`].
+    pub fn open_closed(dir: &Path) -> Result<Self, StoreError> {
         let disk = FileDisk::open(dir).map_err(|failure| to_error(&failure))?;
         let mut fresh = [0; 16];
         getrandom::fill(&mut fresh).map_err(|error| {

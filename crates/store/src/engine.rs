@@ -47,6 +47,26 @@ pub async fn open(url: &str) -> Result<Arc<dyn Engine>, StoreError> {
     }
 }
 
+/// Whether there is a place for values at `url`: of SQL engines a table. Nothing is made.
+///
+/// # Errors
+/// As [`open`].
+pub async fn is_there(url: &str) -> Result<bool, StoreError> {
+    let scheme = url.split_once(':').map_or(url, |(scheme, _)| scheme);
+    match scheme {
+        "postgres" | "postgresql" => {
+            let (server, address) = postgres::reach(url)?;
+            sql::is_there(server, address).await
+        }
+        "mysql" | "mariadb" => {
+            let (server, address) = mysql::reach(url)?;
+            sql::is_there(server, address).await
+        }
+        // Opening makes nothing there.
+        _ => Ok(true),
+    }
+}
+
 /// The longest key in bytes: a name of 128 and what goes around it.
 pub const KEY_LEN_MAX: usize = 192;
 

@@ -19,6 +19,7 @@ mod meta;
 mod mutant;
 mod repair;
 mod servers;
+mod transfer;
 mod witness;
 mod workers;
 
@@ -143,6 +144,14 @@ impl EngineStore {
         witness: Option<Box<dyn Witness>>,
     ) -> Result<Self, StoreError> {
         let cluster = Meta::new(id).read_or_put(engine.as_ref()).await?.cluster;
+        Self::over(engine, cluster, witness).await
+    }
+
+    async fn over(
+        engine: Arc<dyn Engine>,
+        cluster: String,
+        witness: Option<Box<dyn Witness>>,
+    ) -> Result<Self, StoreError> {
         if let Some(witness) = &witness {
             witness.saw(meta::key(), cluster.clone());
         }

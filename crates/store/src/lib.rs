@@ -13,6 +13,7 @@ mod engine_store;
 mod error;
 pub mod liar;
 mod memory;
+pub mod transfer;
 
 pub use contract::{Answer, Sizes, Store};
 pub use embedded::Embedded;

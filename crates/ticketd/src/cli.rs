@@ -13,6 +13,7 @@ use crate::packaging::{CompletionsArgs, ManArgs};
 use crate::sequence::SequenceArgs;
 use crate::serve::ServeArgs;
 use crate::simulate::SimulateArgs;
+use crate::store::StoreArgs;
 use crate::stride::StrideArgs;
 
 /// A ticket server: unique IDs for many processes, durable before they are answered.
@@ -50,6 +51,10 @@ pub enum Command {
     /// Show the servers that share an engine, and which of them owns which sequence
     #[command(after_help = CLUSTER_EXAMPLES)]
     Cluster(ClusterArgs),
+
+    /// Move all sequences to another store, while no server runs
+    #[command(after_help = STORE_EXAMPLES, arg_required_else_help = true)]
+    Store(StoreArgs),
 
     /// Change the members of a stride sequence while they go on issuing
     #[command(after_help = STRIDE_EXAMPLES, arg_required_else_help = true)]
@@ -118,6 +123,13 @@ const CLUSTER_EXAMPLES: &str = "\
 Examples:
   ticketd cluster
   ticketd cluster --json --server ids-2.example.org:7118";
+
+const STORE_EXAMPLES: &str = "\
+Examples:
+  ticketd store copy --from embedded:/var/lib/ticketd --to etcd://a,b,c/ids --dry-run
+  ticketd store copy --from embedded:/var/lib/ticketd --to etcd://a,b,c/ids
+  TICKETD_TO=postgres://ids:PASSWORD@db/ids ticketd store copy --from etcd://a,b,c/ids
+  ticketd store reopen --store embedded:/var/lib/ticketd   # after a copy that was given up";
 
 const STRIDE_EXAMPLES: &str = "\
 Examples:

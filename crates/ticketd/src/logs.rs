@@ -26,8 +26,6 @@ pub fn start_warnings() {
         .with_env_filter(EnvFilter::new("warn"))
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
-        .without_time()
-        .with_target(false)
         .init();
 }
 

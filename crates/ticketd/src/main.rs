@@ -22,6 +22,7 @@ mod serve;
 mod settings;
 mod signals;
 mod simulate;
+mod store;
 mod store_url;
 mod stride;
 mod table;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         Command::Decode(args) => decode::run(&args),
         Command::Sequence(args) => sequence::run(&args),
         Command::Cluster(args) => cluster::run(&args),
+        Command::Store(args) => store::run(&args),
         Command::Stride(args) => stride::run(&args),
         Command::Simulate(args) => simulate::run(args),
         Command::Explore(args) => explore::run(&args),

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ticketd_core::failure::FailureKind;
-use ticketd_store::engine::Engine;
-use ticketd_store::{DirWitness, Embedded, EngineStore, Memory, Store, StoreError, engine};
+use ticketd_store::engine::{self, Engine};
+use ticketd_store::transfer::Transfer;
+use ticketd_store::{DirWitness, Embedded, EngineStore, Memory, Store, StoreError};
 
 use crate::failure::Failure;
 
@@ -60,7 +61,66 @@ impl Opened {
     }
 }
 
+/// A store as one end of a copy.
+#[derive(Clone)]
+pub enum End {
+    /// A data directory; open, it is locked.
+    Embedded(Arc<Embedded>),
+    /// An engine that several servers share.
+    Engine(Arc<EngineStore>),
+}
+
+impl End {
+    /// The store.
+    pub fn store(&self) -> Arc<dyn Transfer> {
+        match self {
+            Self::Embedded(store) => Arc::clone(store) as Arc<dyn Transfer>,
+            Self::Engine(store) => Arc::clone(store) as Arc<dyn Transfer>,
+        }
+    }
+
+    /// Whether both are the same.
+    pub fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Engine(one), Self::Engine(other)) => one.cluster() == other.cluster(),
+            // Nobody can have the same data directory open twice.
+            _ => false,
+        }
+    }
+}
+
 impl StoreUrl {
+    /// Opens the store for a copy, whether or not it is closed, if there is one. Nothing is made.
+    ///
+    /// # Errors
+    /// As [`StoreUrl::open`].
+    pub async fn open_end(&self) -> Result<Option<End>, Failure> {
+        let opened = match self {
+            Self::Memory => return Err(nothing_stays()),
+            Self::Embedded(dir) if !Embedded::is_there(dir) => Ok(None),
+            Self::Embedded(dir) => {
+                Embedded::open_closed(dir).map(|store| Some(End::Embedded(Arc::new(store))))
+            }
+            Self::Engine(url) => open_engine_end(url).await,
+        };
+        opened.map_err(|error| Failure::start(error.to_failure().message))
+    }
+
+    /// As [`StoreUrl::open_end`], of a store that is not there yet: makes it.
+    ///
+    /// # Errors
+    /// As [`StoreUrl::open`].
+    pub async fn make_end(&self) -> Result<End, Failure> {
+        let made = match self {
+            Self::Memory => return Err(nothing_stays()),
+            Self::Embedded(dir) => {
+                Embedded::open_closed(dir).map(|store| End::Embedded(Arc::new(store)))
+            }
+            Self::Engine(url) => make_engine_end(url).await,
+        };
+        made.map_err(|error| Failure::start(error.to_failure().message))
+    }
+
     /// Understands a URL.
     ///
     /// # Errors
@@ -110,6 +170,25 @@ async fn open_engine(url: &EngineUrl, data_dir: &Path) -> Result<Opened, StoreEr
     let engine = url.connect().await?;
     let store = EngineStore::open_witnessed(engine, new_cluster()?, witness).await?;
     Ok(Opened::Shared(Arc::new(store)))
+}
+
+async fn open_engine_end(url: &EngineUrl) -> Result<Option<End>, StoreError> {
+    if !engine::is_there(&url.0).await? {
+        return Ok(None);
+    }
+    let store = EngineStore::open_closed(url.connect().await?).await?;
+    Ok(store.map(|store| End::Engine(Arc::new(store))))
+}
+
+async fn make_engine_end(url: &EngineUrl) -> Result<End, StoreError> {
+    let store = EngineStore::open(url.connect().await?, new_cluster()?).await?;
+    Ok(End::Engine(Arc::new(store)))
+}
+
+fn nothing_stays() -> Failure {
+    Failure::start(
+        "memory: forgets all when its server ends: there is nothing to copy; give another",
+    )
 }
 
 /// What to call a cluster that has no name yet.

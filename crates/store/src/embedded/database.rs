@@ -10,12 +10,14 @@ use std::sync::Arc;
 
 use redb::backends::InMemoryBackend;
 use redb::{
-    Durability, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition, WriteTransaction,
+    Durability, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition,
+    WriteTransaction,
 };
 use ticketd_core::failure::{Failure, FailureKind};
 use ticketd_core::name::Name;
 use ticketd_core::record::{ENCODED_LEN, Record};
 use ticketd_core::snowflake::lease::{WORKER_LEN, Worker, Workers};
+use ticketd_core::transfer::Closed;
 
 use super::disk::{Counted, DiskFile};
 use super::fault::{self, Fault};
@@ -29,11 +31,15 @@ pub(super) struct Records {
     pub sequences: BTreeMap<Name, Record>,
     /// Of snowflake sequences, the worker IDs that were ever leased.
     pub workers: BTreeMap<Name, Workers>,
+    /// Why no server may issue, if that is so.
+    pub closed: Option<Closed>,
+    /// Of changes: takes `closed` away.
+    pub opens: bool,
 }
 
 impl Records {
     pub(super) fn is_empty(&self) -> bool {
-        self.sequences.is_empty() && self.workers.is_empty()
+        self.sequences.is_empty() && self.workers.is_empty() && self.closed.is_none() && !self.opens
     }
 
     /// Takes over `changes`.
@@ -41,6 +47,9 @@ impl Records {
         self.sequences.extend(changes.sequences);
         for (name, workers) in changes.workers {
             self.workers.entry(name).or_default().extend(workers);
+        }
+        if changes.opens || changes.closed.is_some() {
+            self.closed = changes.closed;
         }
     }
 }
@@ -51,6 +60,10 @@ const WORKERS: TableDefinition<(&str, u32), &[u8; WORKER_LEN]> = TableDefinition
 /// What was chosen about a kind that leaves something to choose, and of stride where a resize has
 /// led. Written with the record.
 const CHOSEN: TableDefinition<&str, &[u8]> = TableDefinition::new("chosen");
+/// Why no server may issue, if that is so; and among the sequences what no version takes for one
+/// that does not know this.
+const CLOSED: TableDefinition<(), &str> = TableDefinition::new("closed");
+const CLOSED_KEY: &str = "#closed";
 const STAMP: TableDefinition<(), &[u8; STAMP_LEN]> = TableDefinition::new("stamp");
 
 /// redb's page cache in bytes. The records of a hundred thousand sequences fit; reads do not use
@@ -157,6 +170,13 @@ impl Database {
                     transaction.open_table(CHOSEN)?.insert(name.as_str(), &*chosen)?;
                 }
             }
+            if let Some(closed) = &changes.closed {
+                transaction.open_table(CLOSED)?.insert((), &*closed.to_string())?;
+                sequences.insert(CLOSED_KEY, &[0; ENCODED_LEN])?;
+            } else if changes.opens {
+                transaction.open_table(CLOSED)?.remove(())?;
+                sequences.remove(CLOSED_KEY)?;
+            }
             for (name, workers) in &changes.workers {
                 let mut table = transaction.open_table(WORKERS)?;
                 for (id, worker) in workers {
@@ -230,6 +250,10 @@ fn read_all(redb: &redb::Database, disk: &Counted) -> Result<Content, Failure> {
     };
     for row in sequences.iter().map_err(|e| damaged(&e))? {
         let (key, value) = row.map_err(|e| damaged(&e))?;
+        if key.value() == CLOSED_KEY {
+            content.records.closed = Some(read_closed(&transaction, &path)?);
+            continue;
+        }
         let name = Name::new(key.value()).map_err(|e| damaged(&e))?;
         let chosen = chosen.as_ref().map(|table| table.get(name.as_str())).transpose();
         let chosen = chosen.map_err(|e| damaged(&e))?.flatten();
@@ -244,6 +268,14 @@ fn read_all(redb: &redb::Database, disk: &Counted) -> Result<Content, Failure> {
         Err(error) => return Err(damaged(&error)),
     }
     Ok(content)
+}
+
+fn read_closed(transaction: &ReadTransaction, path: &str) -> Result<Closed, Failure> {
+    let damaged = |why: &dyn Error| fault::damaged(path, &why.to_string());
+    let table = transaction.open_table(CLOSED).map_err(|e| damaged(&e))?;
+    let row = table.get(()).map_err(|e| damaged(&e))?;
+    let closed = row.and_then(|row| row.value().parse().ok());
+    closed.ok_or_else(|| fault::damaged(path, "it is closed, and does not say why"))
 }
 
 fn read_workers(

@@ -5,8 +5,9 @@ use ticketd_core::definition::Definition;
 use ticketd_core::failure::Failure;
 use ticketd_core::name::Name;
 use ticketd_core::record::{HandBack, Record, Reserve};
-use ticketd_core::snowflake::lease::{self, LeaseAsk, Leased, NoLease, Release, Workers};
+use ticketd_core::snowflake::lease::{self, LeaseAsk, Leased, NoLease, Release, Worker, Workers};
 use ticketd_core::stride::resize::{self, NotTaken, Step};
+use ticketd_core::transfer::{self, Closed, Differs, Whole};
 use tokio::sync::oneshot;
 
 use super::database::Records;
@@ -25,6 +26,8 @@ pub(super) enum Op {
     Lease(Name, LeaseAsk, Reply<Result<Leased, NoLease>>),
     Release(Name, Release, Reply<bool>),
     Resize(Name, Step, Reply<Result<Record, NotTaken>>),
+    Adopt(Name, Whole, Reply<Result<(), Differs>>),
+    Close(Option<Closed>, Reply<()>),
 }
 
 /// An answer that waits for the commit: called with the failure, if it failed.
@@ -88,6 +91,27 @@ impl Overlay<'_> {
         Ok(after)
     }
 
+    fn adopt(&mut self, name: &Name, theirs: &Whole) -> Result<(), Differs> {
+        let before = self.get(name);
+        let after = transfer::adopt(before.as_ref(), &theirs.record)?;
+        if before != Some(after) {
+            self.changes.sequences.insert(name.clone(), after);
+        }
+        for (id, theirs) in &theirs.workers {
+            let here = self.worker(name, *id);
+            let after = transfer::adopt_worker(here, *theirs);
+            if here != Some(after) {
+                self.changes.workers.entry(name.clone()).or_default().insert(*id, after);
+            }
+        }
+        Ok(())
+    }
+
+    fn worker(&self, name: &Name, id: u32) -> Option<Worker> {
+        let of = |records: &Records| records.workers.get(name)?.get(&id).copied();
+        of(&self.changes).or_else(|| of(self.durable))
+    }
+
     /// Applies `change` to the worker IDs of `name`, and keeps what it made of the one that it
     /// names.
     fn change_workers<T>(
@@ -143,6 +167,12 @@ impl Op {
                 settle(reply, released)
             }
             Self::Resize(name, step, reply) => settle(reply, Ok(overlay.resize(&name, step))),
+            Self::Adopt(name, whole, reply) => settle(reply, Ok(overlay.adopt(&name, &whole))),
+            Self::Close(closed, reply) => {
+                overlay.changes.opens = closed.is_none();
+                overlay.changes.closed = closed;
+                settle(reply, Ok(()))
+            }
         }
     }
 
@@ -158,6 +188,8 @@ impl Op {
             Self::Lease(_, _, reply) => drop(reply.send(Err(error))),
             Self::Release(_, _, reply) => drop(reply.send(Err(error))),
             Self::Resize(_, _, reply) => drop(reply.send(Err(error))),
+            Self::Adopt(_, _, reply) => drop(reply.send(Err(error))),
+            Self::Close(_, reply) => drop(reply.send(Err(error))),
         }
     }
 }

@@ -168,6 +168,22 @@ pub(super) async fn connect_to<S: Server>(
     connect(&Arc::new(Reach { server, address })).await
 }
 
+/// Whether the table is there.
+pub(super) async fn is_there<S: Server>(server: S, address: Address) -> Result<bool, StoreError> {
+    let (limit, table, label) = (address.timeout, address.table.clone(), address.label());
+    let looked = timeout(limit, async {
+        let mut session = connect_to(server, address).await?;
+        session.shape(&table).await
+    });
+    match looked.await {
+        Ok(shape) => shape.map(|shape| shape.is_some()).map_err(|fault| fault.into_error(false)),
+        Err(_elapsed) => Err(StoreError::new(
+            FailureKind::Unavailable,
+            format!("no answer within {limit:?} from {label}"),
+        )),
+    }
+}
+
 async fn attempt<S: Server>(reach: &Reach<S>, host: &Host) -> Result<S::Session, Fault> {
     reach.server.connect(&reach.address, host).await
 }

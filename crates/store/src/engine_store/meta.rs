@@ -3,6 +3,7 @@
 use std::fmt;
 
 use ticketd_core::failure::FailureKind;
+use ticketd_core::transfer::Closed;
 
 use super::ATTEMPTS_MAX;
 use crate::engine::{Change, Engine, Entry, Key, Version};
@@ -11,11 +12,17 @@ use crate::error::StoreError;
 /// The form of all keys and values.
 const FORMAT: &str = "format=1";
 
+/// What stands before the ID of the cluster, where no server may issue. Versions that do not know
+/// it take it for another form, and do not start either.
+const CLOSED: &str = "closed";
+
 /// What is under `meta`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Meta {
     /// The ID of the cluster, drawn by its first server.
     pub cluster: String,
+    /// Why no server may issue, if that is so.
+    pub closed: Option<Closed>,
 }
 
 pub(super) fn key() -> Key {
@@ -25,20 +32,45 @@ pub(super) fn key() -> Key {
 impl Meta {
     /// The contents of a cluster that is called `id`.
     pub(super) fn new(id: u64) -> Self {
-        Self { cluster: format!("{id:016x}") }
+        Self { cluster: format!("{id:016x}"), closed: None }
     }
 
     /// Reads it, if there is any.
     ///
     /// # Errors
-    /// `Invalid` if another version has written it, or whatever the engine says.
+    /// `Invalid` if another version has written it, or it is closed; or whatever the engine says.
     pub(super) async fn read(engine: &dyn Engine) -> Result<Option<Self>, StoreError> {
+        let meta = Self::read_any(engine).await?.map(|(meta, _)| meta);
+        match meta.as_ref().and_then(|meta| meta.closed.as_ref()) {
+            Some(closed) => {
+                let message = format!("{}, and this is {}", closed.told(), engine.label());
+                Err(StoreError::new(FailureKind::Invalid, message))
+            }
+            None => Ok(meta),
+        }
+    }
+
+    /// Reads it, whether or not it is closed.
+    ///
+    /// # Errors
+    /// `Invalid` if another version has written it, or whatever the engine says.
+    pub(super) async fn read_any(
+        engine: &dyn Engine,
+    ) -> Result<Option<(Self, Version)>, StoreError> {
         let Some(entry) = engine.read(&[key()]).await?.into_iter().next().flatten() else {
             return Ok(None);
         };
-        let rest = entry.value.strip_prefix(FORMAT).and_then(|r| r.strip_prefix(" cluster="));
-        let cluster = rest.ok_or_else(|| other_format(engine, &entry))?.to_owned();
-        Ok(Some(Self { cluster }))
+        let meta = Self::parse(&entry.value).ok_or_else(|| other_format(engine, &entry))?;
+        Ok(Some((meta, entry.version)))
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (form, rest) = text.split_once(" cluster=")?;
+        if form == FORMAT {
+            return Some(Self { cluster: rest.to_owned(), closed: None });
+        }
+        let (cluster, closed) = rest.split_once(' ').filter(|_| form == CLOSED)?;
+        Some(Self { cluster: cluster.to_owned(), closed: Some(closed.parse().ok()?) })
     }
 
     /// Reads what is there; if that is nothing, puts this there first.
@@ -65,7 +97,10 @@ impl Meta {
 
 impl fmt::Display for Meta {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{FORMAT} cluster={}", self.cluster)
+        match &self.closed {
+            None => write!(f, "{FORMAT} cluster={}", self.cluster),
+            Some(closed) => write!(f, "{CLOSED} cluster={} {closed}", self.cluster),
+        }
     }
 }
 
@@ -78,4 +113,24 @@ fn other_format(engine: &dyn Engine, entry: &Entry) -> StoreError {
         entry.value.chars().take(40).collect::<String>()
     );
     StoreError::new(FailureKind::Invalid, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_it_wrote_and_an_older_version_does_not_take_what_is_closed() {
+        let open = Meta::new(7);
+        assert_eq!(open.to_string(), "format=1 cluster=0000000000000007");
+        let closed = Some(Closed::Moved { to: "etcd://a/x".to_owned() });
+        let closed = Meta { closed, ..open.clone() };
+        assert!(!closed.to_string().starts_with(FORMAT), "{closed}");
+        for meta in [open, closed] {
+            assert_eq!(Meta::parse(&meta.to_string()), Some(meta));
+        }
+        for text in ["", "format=2 cluster=7", "closed cluster=7", "closed cluster=7 for a while"] {
+            assert_eq!(Meta::parse(text), None, "{text}");
+        }
+    }
 }

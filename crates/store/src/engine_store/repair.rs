@@ -85,7 +85,7 @@ impl Repair {
         mut tell: impl FnMut(Repaired),
     ) -> Result<(), StoreError> {
         let cluster = self.memories.iter().find_map(|memories| memories.cluster.clone());
-        let named = cluster.map(|cluster| Meta { cluster });
+        let named = cluster.map(|cluster| Meta { cluster, closed: None });
         let meta = named.unwrap_or_else(|| Meta::new(id)).read_or_put(engine).await?;
         self.check(engine, Some(&meta))?;
         for Repaired { name, .. } in self.plan(engine).await? {

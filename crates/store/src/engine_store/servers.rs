@@ -7,6 +7,7 @@ use ticketd_core::cluster::ServerId;
 use ticketd_core::failure::FailureKind;
 
 use super::EngineStore;
+use super::meta::Meta;
 use crate::engine::{Change, Engine, Entry, Key, LIST_MAX, Outcome, Version};
 use crate::error::StoreError;
 
@@ -46,8 +47,8 @@ impl EngineStore {
     /// on; `None` if somebody has ended it.
     ///
     /// # Errors
-    /// Whatever the engine says. It may then have been renewed or not: ask again, with the version
-    /// of old.
+    /// `Invalid` if the store is closed to a server that comes; otherwise whatever the engine says. It
+    /// may then have been renewed or not: ask again, with the version of old.
     pub async fn announce(
         &self,
         id: ServerId,
@@ -63,8 +64,11 @@ impl EngineStore {
                 put: vec![(key.clone(), says.to_string())],
                 delete: Vec::new(),
             };
-            if let Outcome::Applied(version) = self.engine.commit(&change).await? {
-                return Ok(Some(version));
+            if let Outcome::Applied(now) = self.engine.commit(&change).await? {
+                if version.is_none() {
+                    self.check_open_to(id).await?;
+                }
+                return Ok(Some(now));
             }
             match self.read_server(id).await? {
                 Some(entry) => expected = entry.version,
@@ -74,6 +78,16 @@ impl EngineStore {
         }
         let message = format!("something else writes to the lease of this server: {key}");
         Err(StoreError::new(FailureKind::Conflict, message))
+    }
+
+    /// Whoever copies the store away closes it first and looks for servers then; a server
+    /// announces itself first and looks at this then. So one of them sees the other.
+    async fn check_open_to(&self, id: ServerId) -> Result<(), StoreError> {
+        if let Err(closed) = Meta::read(self.engine()).await {
+            self.leave(id).await?;
+            return Err(closed);
+        }
+        Ok(())
     }
 
     /// All servers that are there.

@@ -123,7 +123,7 @@ impl EngineStore {
     }
 
     /// Reads one worker ID of `name`, or all that were ever leased.
-    async fn look(&self, name: &Name, only: Option<u32>) -> Result<Leasing, StoreError> {
+    pub(super) async fn look(&self, name: &Name, only: Option<u32>) -> Result<Leasing, StoreError> {
         let entries = match only {
             Some(id) => {
                 let keys = [worker_key(name, id)];
@@ -164,9 +164,9 @@ pub(super) struct Mine {
 }
 
 /// Worker IDs as they were read.
-struct Leasing {
-    workers: Workers,
-    versions: Vec<(u32, Version)>,
+pub(super) struct Leasing {
+    pub workers: Workers,
+    pub versions: Vec<(u32, Version)>,
 }
 
 /// Puts `worker`, if neither it nor the record of `name` has changed.
@@ -197,7 +197,7 @@ pub(super) fn worker_key(name: &Name, id: u32) -> Key {
     Key::new(format!("{}{id:08}", workers_of(name)))
 }
 
-fn to_text(name: &Name, id: u32, worker: Worker) -> String {
+pub(super) fn to_text(name: &Name, id: u32, worker: Worker) -> String {
     let fields = format!("mark={} holder={:016x}", worker.mark, worker.holder);
     let sum = checksum(name, id, &fields);
     format!("{fields} crc={sum:08x}")
