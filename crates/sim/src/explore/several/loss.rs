@@ -52,9 +52,9 @@ pub(super) struct Loss {
 impl Loss {
     pub(super) fn draw(draw: &mut Draw, ttl_us: u64) -> Self {
         let kind = match draw.below(8) {
-            0..5 => Kind::Steady,
-            5 => Kind::Failover,
-            6 => Kind::Stale,
+            0..4 => Kind::Steady,
+            4 => Kind::Failover,
+            5..7 => Kind::Stale,
             _ => Kind::Restore,
         };
         let at_us = draw.magnitude(4 * ttl_us, 14 * ttl_us);
