@@ -1,6 +1,7 @@
 //! Throughput of tickets beside redis-server without persistence: same machine, same client, in turn, so that
 //! the ratio holds when the machine's speed drifts.
 
+mod servers;
 mod snowflake;
 
 use std::fs;
@@ -28,7 +29,10 @@ struct Options {
 /// A server under test, killed when it goes out of scope.
 struct Peer {
     name: &'static str,
+    /// Where it speaks RESP, on loopback.
     port: u16,
+    /// Where it serves HTTP, if it does.
+    http: String,
     child: Child,
 }
 
@@ -55,6 +59,11 @@ pub fn run(root: &Path, options: &[&str]) -> Result<()> {
                 build(root)?,
                 seconds.context("--seconds takes a number from 1 to 3600")?,
             )
+        }
+        ["servers", options @ ..] => {
+            let options = parse(options)?;
+            needs::provide()?;
+            servers::run(build(root)?, options.rounds, options.requests)
         }
         _ => tickets(root, options),
     }
@@ -134,11 +143,12 @@ fn start_ticketd(root: &Path, scratch: &Path, more: &[&str]) -> Result<Peer> {
         .context("ticketd could not be started")?;
     let mut line = String::new();
     BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut line)?;
-    let port = line
-        .split_whitespace()
-        .find_map(|word| word.strip_prefix("resp=")?.rsplit(':').next()?.parse().ok())
-        .with_context(|| format!("ticketd did not say where it serves: {line}"))?;
-    Ok(Peer { name: "ticketd", port, child })
+    let after = |key: &str| line.split_whitespace().find_map(|word| word.strip_prefix(key));
+    let port = after("resp=").and_then(|address| address.rsplit(':').next()?.parse().ok());
+    let (Some(port), Some(http)) = (port, after("http=").map(str::to_owned)) else {
+        bail!("ticketd did not say where it serves: {line}");
+    };
+    Ok(Peer { name: "ticketd", port, http, child })
 }
 
 fn start_redis(scratch: &Path) -> Result<Peer> {
@@ -151,7 +161,7 @@ fn start_redis(scratch: &Path) -> Result<Peer> {
         .stdout(Stdio::null())
         .spawn()
         .context("redis-server could not be started")?;
-    let peer = Peer { name: "redis-server", port, child };
+    let peer = Peer { name: "redis-server", port, http: String::new(), child };
     for _ in 0..100 {
         if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
             return Ok(peer);

@@ -28,6 +28,9 @@ Chores of the ticketd workspace
   cargo xtask bench snowflake
                        snowflake IDs over RESP beside the cap of their layout
                        (--seconds N)
+  cargo xtask bench servers
+                       three servers over etcd beside one with the embedded store, as ratios
+                       (--rounds N, --requests N)
 ";
 
 fn main() -> ExitCode {
