@@ -130,11 +130,11 @@ impl EngineStore {
     ) -> Result<Self, StoreError> {
         let memories = Memories::new(witness.seen())?;
         let meta = Meta::read(engine.as_ref()).await?;
-        witness::check(engine.as_ref(), meta.as_ref(), &memories).await?;
+        let present = witness::check(engine.as_ref(), meta.as_ref(), &memories).await?;
         let store = Self::open_any(engine, id, Some(witness)).await?;
-        let known = |seen| Known { seen, version: None };
-        let remembered = memories.sequences.into_iter().map(|(name, seen)| (name, known(seen)));
-        store.known().extend(remembered);
+        for (name, state, version) in present {
+            store.note(&name, state, version);
+        }
         Ok(store)
     }
 

@@ -79,7 +79,8 @@ impl Memories {
     }
 }
 
-/// Makes sure that `engine`, whose `meta` is as given, has all that `memories` say.
+/// Makes sure that `engine`, whose `meta` is as given, has all that `memories` say. Answers what it
+/// has of these sequences now.
 ///
 /// # Errors
 /// `Corrupt` if it has not; or whatever the engine says.
@@ -87,8 +88,8 @@ pub(super) async fn check(
     engine: &dyn Engine,
     meta: Option<&Meta>,
     memories: &Memories,
-) -> Result<(), StoreError> {
-    let Some(cluster) = &memories.cluster else { return Ok(()) };
+) -> Result<Vec<Present>, StoreError> {
+    let Some(cluster) = &memories.cluster else { return Ok(Vec::new()) };
     match meta {
         Some(meta) if meta.cluster != *cluster => {
             return Err(another(engine, &meta.cluster, cluster));
@@ -98,23 +99,45 @@ pub(super) async fn check(
         }
         Some(_) | None => {}
     }
-    let behind = behind(engine, memories).await?;
-    if behind.is_empty() { Ok(()) } else { Err(refusal(engine, "the engine went back", behind)) }
+    let present = present(engine, memories).await?;
+    let behind = behind(engine, memories, &present).await?;
+    if behind.is_empty() {
+        Ok(present)
+    } else {
+        Err(refusal(engine, "the engine went back", behind))
+    }
 }
 
-/// What `engine` is behind in: a sentence for each sequence.
-async fn behind(engine: &dyn Engine, memories: &Memories) -> Result<Vec<String>, StoreError> {
+/// A sequence as the engine has it.
+type Present = (Name, Shared, Version);
+
+/// Those of the sequences that were seen.
+async fn present(engine: &dyn Engine, memories: &Memories) -> Result<Vec<Present>, StoreError> {
     let names: Vec<&Name> = memories.sequences.keys().collect();
     let keys: Vec<Key> = names.iter().map(|name| sequence_key(name)).collect();
-    let mut present = BTreeMap::new();
-    let mut behind = BTreeMap::new();
+    let mut present = Vec::new();
     for (name, entry) in names.into_iter().zip(read(engine, &keys).await?) {
-        let found = entry.map(|entry| parse(name, &entry)).transpose()?;
-        let seen = &memories.sequences[name];
-        if !found.is_some_and(|found| found.can_follow(seen)) {
-            behind.insert(name, told(name, found.as_ref(), seen));
+        if let Some(entry) = entry {
+            present.push((name.clone(), parse(name, &entry)?, entry.version));
         }
-        present.insert(name, found.map_or(0, |found| found.record.mark));
+    }
+    Ok(present)
+}
+
+/// What `engine` is behind in, which has `present`: a sentence for each sequence.
+async fn behind(
+    engine: &dyn Engine,
+    memories: &Memories,
+    present: &[Present],
+) -> Result<Vec<String>, StoreError> {
+    let present: BTreeMap<&Name, &Shared> =
+        present.iter().map(|(name, state, _)| (name, state)).collect();
+    let mut behind = BTreeMap::new();
+    for (name, seen) in &memories.sequences {
+        let found = present.get(name).copied();
+        if !found.is_some_and(|found| found.can_follow(seen)) {
+            behind.insert(name, told(name, found, seen));
+        }
     }
     let ids: Vec<&(Name, u32)> = memories.workers.keys().collect();
     let keys: Vec<Key> = ids.iter().map(|(name, id)| workers::worker_key(name, *id)).collect();
@@ -123,7 +146,7 @@ async fn behind(engine: &dyn Engine, memories: &Memories) -> Result<Vec<String>,
         let worker =
             entry.map(|entry| workers::named(&entry).ok_or_else(|| workers::changed(name, &entry)));
         let of_worker = worker.transpose()?.map_or(0, |(_, _, worker)| worker.mark);
-        if of_worker.max(present.get(name).copied().unwrap_or(0)) < seen {
+        if of_worker.max(present.get(name).map_or(0, |state| state.record.mark)) < seen {
             behind.entry(name).or_insert_with(|| {
                 format!("{name} has worker ID {} at tick {of_worker}, and {seen} was seen", id.1)
             });

@@ -89,7 +89,13 @@ pub(super) struct Fallen {
     stops: bool,
     /// He has.
     repaired: bool,
+    /// How often he has repaired, and how often he has looked since and no server served.
+    repairs: u32,
+    waits: u32,
 }
+
+/// How often the operator looks for a server that serves before he repairs once more.
+const WAITS_MAX: u32 = 3;
 
 /// Where one server remembers what it has seen, over all of its lives.
 pub(super) type Kept = Arc<Mutex<Seen>>;
@@ -162,7 +168,8 @@ impl World {
         self.checks.fall(&images);
         let lives = (0..self.slots.len()).map(|slot| self.life(slot)).collect();
         let low = (0..self.config.sequences.len()).collect();
-        self.fallen = Some(Fallen { lives, low, stops: false, repaired: false });
+        self.fallen =
+            Some(Fallen { lives, low, stops: false, repaired: false, repairs: 0, waits: 0 });
         let pause = self.draw.magnitude(self.config.ttl_us / 4, 4 * self.config.ttl_us);
         self.schedule.plan(self.now + pause, Happening::Operate);
     }
@@ -179,6 +186,7 @@ impl World {
             self.stop_and_repair();
         } else {
             self.start_and_raise();
+            self.see_who_serves();
         }
         let pause = self.config.ttl_us / 2;
         self.schedule.plan(self.now + pause, Happening::Operate);
@@ -195,6 +203,17 @@ impl World {
         }
         if old.is_empty() {
             low.into_iter().for_each(|sequence| self.raise_after_loss(sequence));
+        }
+    }
+
+    /// Where no server starts the repair has left out what they remember.
+    fn see_who_serves(&mut self) {
+        let nobody = self.slots.iter().all(|slot| slot.standing != Standing::Up);
+        let Some(fallen) = &mut self.fallen else { return };
+        fallen.waits = if nobody { fallen.waits + 1 } else { 0 };
+        if fallen.waits > WAITS_MAX {
+            fallen.waits = 0;
+            fallen.repaired = false;
         }
     }
 
@@ -218,10 +237,11 @@ impl World {
         self.fallen.as_ref().is_some_and(|fallen| fallen.stops)
     }
 
-    /// The real repair, with the witnesses of some servers.
+    /// The real repair, with the witnesses of some servers, and if that was too few, of all.
     fn repair(&mut self) {
         let witnesses: Vec<Seen> = self.slots.iter().map(|slot| copy(&slot.witness)).collect();
-        let given = witnesses.into_iter().filter(|_| self.draw.chance(700));
+        let is_first = self.fallen.as_ref().is_some_and(|fallen| fallen.repairs == 0);
+        let given = witnesses.into_iter().filter(|_| !is_first || self.draw.chance(700));
         let given: Vec<Seen> = given.collect();
         let sequences = 0..self.config.sequences.len();
         // The operator knows what was issued from elsewhere.
@@ -241,6 +261,7 @@ impl World {
         }
         if let Some(fallen) = &mut self.fallen {
             (fallen.stops, fallen.repaired) = (false, true);
+            fallen.repairs += 1;
         }
         self.end_if_raised();
     }

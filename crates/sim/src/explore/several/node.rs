@@ -63,8 +63,13 @@ struct Session {
 pub(super) async fn boot(hub: Hub, life: Life, clock: Clock) {
     let mut failures = 0;
     let (node, session) = loop {
+        let was_fallen = hub.world().fallen.is_some();
         match begin(&hub, life, clock).await {
             Ok(begun) => break begun,
+            // It has asked an engine that was not yet repaired, and heard of it after that.
+            Err(error) if was_fallen && error.kind == FailureKind::Corrupt => {
+                hub.world().loss_noticed(life, &error);
+            }
             Err(error) => hub.world().failed(life, &error),
         }
         failures += 1;

@@ -371,6 +371,12 @@ impl World {
         self.check_kind(error.kind, &error.message);
     }
 
+    /// A server does not start on an engine that has lost something.
+    pub(super) fn loss_noticed(&mut self, life: Life, error: &StoreError) {
+        self.line_here(life, What::Failed, [error.kind as u64, 0, 0]);
+        self.stats.mark(Mark::LossNoticed);
+    }
+
     fn check_kind(&mut self, kind: FailureKind, message: &str) {
         let right = matches!(
             kind,
