@@ -15,6 +15,7 @@
 //! What a server has seen there may be remembered beyond its end: `witness.rs`. If the engine has
 //! lost it, `repair.rs` puts something above it.
 
+mod known;
 mod meta;
 mod mutant;
 mod repair;
@@ -25,7 +26,7 @@ mod workers;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ticketd_core::block::Block;
 use ticketd_core::cluster::{Claim, Claimed, ServerId, Shared};
@@ -40,6 +41,7 @@ use crate::contract::{Answer, Sizes, Store};
 use crate::engine::{Change, Engine, Entry, Key, LIST_MAX, Outcome, Version};
 use crate::error::StoreError;
 
+use known::Known;
 use meta::Meta;
 pub use mutant::Mutant;
 pub use repair::{Repair, Repaired};
@@ -86,15 +88,6 @@ pub struct Claims {
     pub taken_over: u64,
 }
 
-/// What this server knows of a sequence.
-#[derive(Debug, Clone, Copy)]
-struct Known {
-    /// The newest state that was seen.
-    seen: Shared,
-    /// The version of that state, if it may be the present one.
-    version: Option<Version>,
-}
-
 impl std::fmt::Debug for EngineStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("EngineStore").field("engine", &self.engine.label()).finish_non_exhaustive()
@@ -130,10 +123,11 @@ impl EngineStore {
     ) -> Result<Self, StoreError> {
         let memories = Memories::new(witness.seen())?;
         let meta = Meta::read(engine.as_ref()).await?;
-        let present = witness::check(engine.as_ref(), meta.as_ref(), &memories).await?;
+        let present =
+            witness::check(engine.as_ref(), meta.as_ref(), &memories, witness.as_ref()).await?;
         let store = Self::open_any(engine, id, Some(witness)).await?;
-        for (name, state, version) in present {
-            store.note(&name, state, version);
+        for (name, seen, version) in present {
+            store.known().insert(name, Known { seen, version: Some(version), given: 0 });
         }
         Ok(store)
     }
@@ -218,70 +212,6 @@ impl EngineStore {
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<Name, Known>> {
-        // Every change below is a single assignment.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The newest state that was seen of `name` until now.
-    fn seen(&self, name: &Name) -> Option<Shared> {
-        self.known().get(name).map(|known| known.seen)
-    }
-
-    /// Takes note of a state that was read or written.
-    fn note(&self, name: &Name, state: Shared, version: Version) {
-        let mut known = self.known();
-        let forgets = self.is_mutant(Mutant::ForgetsSeen);
-        let newer = forgets || known.get(name).is_none_or(|known| state.can_follow(&known.seen));
-        if !newer {
-            return;
-        }
-        let before = known.insert(name.clone(), Known { seen: state, version: Some(version) });
-        // Still locked, so that the witness hears of states in their order.
-        if let Some(witness) = &self.witness
-            && before.is_none_or(|before| before.seen != state)
-        {
-            witness.saw(sequence_key(name), state.to_text(name));
-        }
-    }
-
-    /// Another server has issued IDs of `name` for this one, so that what was seen of it is not the
-    /// newest.
-    pub fn others_issue(&self, name: &Name) {
-        if self.witness.is_some() {
-            self.others().insert(name.clone());
-        }
-    }
-
-    /// Looks at what others have issued from since the last time.
-    ///
-    /// # Errors
-    /// `Corrupt` if the engine went back, or whatever it says.
-    pub async fn catch_up(&self) -> Result<(), StoreError> {
-        let names: Vec<Name> = std::mem::take(&mut *self.others()).into_iter().collect();
-        for names in names.chunks(READ_MAX) {
-            let before: Vec<Option<Shared>> = names.iter().map(|name| self.seen(name)).collect();
-            let keys: Vec<Key> = names.iter().map(sequence_key).collect();
-            let entries = self.engine.read(&keys).await?;
-            for ((name, before), entry) in names.iter().zip(before).zip(entries) {
-                self.believe(name, before, entry)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn others(&self) -> MutexGuard<'_, BTreeSet<Name>> {
-        // Every change of it is a single one.
-        self.others.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What was seen is perhaps not the present state any more.
-    fn doubt(&self, name: &Name) {
-        if let Some(known) = self.known().get_mut(name) {
-            known.version = None;
-        }
-    }
-
     /// Reads the present state.
     async fn fetch(&self, name: &Name) -> Result<Option<(Shared, Version)>, StoreError> {
         // What the engine says now must follow what was known before it was asked.
@@ -289,27 +219,6 @@ impl EngineStore {
         let keys = [sequence_key(name)];
         let entry = self.engine.read(&keys).await?.into_iter().next().flatten();
         self.believe(name, before, entry)
-    }
-
-    /// What the engine has answered, if that can follow what was known before it was asked.
-    fn believe(
-        &self,
-        name: &Name,
-        before: Option<Shared>,
-        entry: Option<Entry>,
-    ) -> Result<Option<(Shared, Version)>, StoreError> {
-        let Some(entry) = entry else {
-            return match before {
-                Some(before) => Err(went_back(name, None, &before)),
-                None => Ok(None),
-            };
-        };
-        let state = parse(name, &entry)?;
-        if let Some(before) = before.filter(|before| !state.can_follow(before)) {
-            return Err(went_back(name, Some(&state), &before));
-        }
-        self.note(name, state, entry.version);
-        Ok(Some((state, entry.version)))
     }
 
     /// The state to try a change on: as remembered if `may_remember`.
@@ -320,7 +229,7 @@ impl EngineStore {
     ) -> Result<Option<(Shared, Version)>, StoreError> {
         let remembered = self.known().get(name).copied();
         match remembered {
-            Some(Known { seen, version: Some(version) }) if may_remember => {
+            Some(Known { seen, version: Some(version), .. }) if may_remember => {
                 Ok(Some((seen, version)))
             }
             _ => self.fetch(name).await,
@@ -369,7 +278,7 @@ impl EngineStore {
         self.doubt(name);
         match self.engine.commit(&change).await? {
             Outcome::Applied(version) => {
-                self.note(name, after, version);
+                self.note_own(name, after, version);
                 Ok(true)
             }
             Outcome::Differs => Ok(false),
@@ -464,20 +373,6 @@ fn parse(name: &Name, entry: &Entry) -> Result<Shared, StoreError> {
     })
 }
 
-fn went_back(name: &Name, found: Option<&Shared>, before: &Shared) -> StoreError {
-    let mark = before.record.mark;
-    let found = found.map_or_else(
-        || "the sequence is gone".to_owned(),
-        |found| format!("turn {} and mark {}", found.turn, found.record.mark),
-    );
-    let message = format!(
-        "the store went back: {found}, after turn {} and mark {mark}; restore its latest state, or \
-         stop all servers and raise the sequence to {mark} or above before they start: {name}",
-        before.turn
-    );
-    StoreError::new(FailureKind::Corrupt, message)
-}
-
 impl Store for EngineStore {
     fn read(&self, name: &Name) -> Answer<'_, Option<Record>> {
         let name = name.clone();
@@ -541,6 +436,8 @@ impl Store for EngineStore {
     fn hand_back(&self, name: &Name, unissued: HandBack) -> Answer<'_, bool> {
         let (name, server) = (name.clone(), self.server());
         Box::pin(async move {
+            // Before it is so: it may be done although nobody hears of it.
+            self.give_up(&name, unissued.start);
             self.change_existing(&name, |state| {
                 let turn = self.turn(unissued.turn, state, Mutant::HandBackInAnyTurn);
                 Ok(state.is_last(server) && state.hand_back(HandBack { turn, ..unissued }))

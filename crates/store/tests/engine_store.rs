@@ -286,6 +286,28 @@ async fn a_block_that_was_given_again_is_handed_back_by_nobody_but_the_last() {
     assert!(b.hand_back(&name(), unissued).await.unwrap());
 }
 
+/// Found by the world of several servers, as seed 4057103 made it then: a standby that was behind
+/// took over, and somebody who knew nothing else handed back there. That begins a turn, which hid
+/// from another server that its own last block was lost.
+#[tokio::test]
+async fn a_turn_that_others_begin_does_not_hide_that_a_block_is_lost() {
+    let (engine, a, b) = two().await;
+    let loose = Definition { order: Order::Loose, ..Definition::default() };
+    a.create(&name(), loose).await.unwrap();
+    for (store, server) in [(&a, A), (&b, B)] {
+        assert!(matches!(claim(store, server).await, Claimed::Mine(_, 0)));
+    }
+    assert_eq!(b.reserve(&name(), ask(0)).await.unwrap(), block(1, 11));
+    let old = value(&engine, "sequence/notes").await;
+    assert_eq!(a.reserve(&name(), ask(0)).await.unwrap(), block(11, 21));
+    meddle(&engine, "sequence/notes", &old).await;
+    assert!(b.hand_back(&name(), HandBack { start: 8, end: 11, turn: 0 }).await.unwrap());
+    let refused = a.reserve(&name(), ask(0)).await.unwrap_err();
+    assert_eq!(refused.kind, FailureKind::Corrupt);
+    assert!(refused.message.contains("has left it at 21"), "{}", refused.message);
+    assert_eq!(b.reserve(&name(), ask(0)).await.unwrap(), block(8, 18));
+}
+
 /// Found by the world of several servers: a stale standby took over and leased the same ticks to
 /// the same generator, whose assertion ended the server.
 #[tokio::test]

@@ -79,8 +79,8 @@ impl Memories {
     }
 }
 
-/// Makes sure that `engine`, whose `meta` is as given, has all that `memories` say. Answers what it
-/// has of these sequences now.
+/// Makes sure that `engine`, whose `meta` is as given, has all that `memories` of `witness` say.
+/// Answers what it has of these sequences now, which the witness has been told.
 ///
 /// # Errors
 /// `Corrupt` if it has not; or whatever the engine says.
@@ -88,6 +88,7 @@ pub(super) async fn check(
     engine: &dyn Engine,
     meta: Option<&Meta>,
     memories: &Memories,
+    witness: &dyn Witness,
 ) -> Result<Vec<Present>, StoreError> {
     let Some(cluster) = &memories.cluster else { return Ok(Vec::new()) };
     match meta {
@@ -100,6 +101,12 @@ pub(super) async fn check(
         Some(_) | None => {}
     }
     let present = present(engine, memories).await?;
+    for (name, state, _) in &present {
+        let seen = &memories.sequences[name];
+        if state != seen && state.can_follow(seen) {
+            witness.saw(sequence_key(name), state.to_text(name));
+        }
+    }
     let behind = behind(engine, memories, &present).await?;
     if behind.is_empty() {
         Ok(present)

@@ -316,14 +316,19 @@ impl World {
             let mut world = node.hub.world();
             // A sequence whose ticks have run out is above already.
             let is_over = matches!(raised, Err(Refused::Lowering)) && world.has_run_out(sequence);
-            world.raised_after_loss(sequence, to, raised.is_ok() || is_over);
+            world.raised_after_loss(sequence, to, raised.is_ok() || is_over, is_over);
         };
         self.spawned.push((life, Box::pin(job)));
     }
 
-    fn raised_after_loss(&mut self, sequence: usize, to: u64, raised: bool) {
+    fn raised_after_loss(&mut self, sequence: usize, to: u64, raised: bool, is_over: bool) {
         let Some(fallen) = &mut self.fallen else { return };
         if !raised || !fallen.low.contains(&sequence) {
+            return;
+        }
+        if is_over && self.config.loss.witnessed && fallen.repairs == 1 {
+            // It cannot be raised to what servers remember, but for a repair with all witnesses.
+            fallen.repaired = false;
             return;
         }
         fallen.low.retain(|low| *low != sequence);
