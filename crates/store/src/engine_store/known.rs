@@ -29,9 +29,9 @@ impl EngineStore {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The newest state that was seen of `name` until now.
-    pub(super) fn seen(&self, name: &Name) -> Option<Shared> {
-        self.known().get(name).map(|known| known.seen)
+    /// What is known of `name` until now.
+    pub(super) fn seen(&self, name: &Name) -> Option<Known> {
+        self.known().get(name).copied()
     }
 
     /// Takes note of a state that this server has written.
@@ -83,7 +83,7 @@ impl EngineStore {
     pub async fn catch_up(&self) -> Result<(), StoreError> {
         let names: Vec<Name> = std::mem::take(&mut *self.others()).into_iter().collect();
         for names in names.chunks(READ_MAX) {
-            let before: Vec<Option<Shared>> = names.iter().map(|name| self.seen(name)).collect();
+            let before: Vec<Option<Known>> = names.iter().map(|name| self.seen(name)).collect();
             let keys: Vec<Key> = names.iter().map(sequence_key).collect();
             let entries = self.engine.read(&keys).await?;
             for ((name, before), entry) in names.iter().zip(before).zip(entries) {
@@ -109,22 +109,26 @@ impl EngineStore {
     pub(super) fn believe(
         &self,
         name: &Name,
-        before: Option<Shared>,
+        before: Option<Known>,
         entry: Option<Entry>,
     ) -> Result<Option<(Shared, Version)>, StoreError> {
         let Some(entry) = entry else {
             return match before {
-                Some(before) => Err(went_back(name, None, &before)),
+                Some(before) => Err(went_back(name, None, &before.seen)),
                 None => Ok(None),
             };
         };
         let state = parse(name, &entry)?;
-        if let Some(before) = before.filter(|before| !state.can_follow(before)) {
-            return Err(went_back(name, Some(&state), &before));
-        }
-        let given = self.known().get(name).map_or(0, |known| known.given);
-        if state.record.mark < given && !self.is_mutant(Mutant::ForgetsSeen) {
-            return Err(went_back_below(name, &state, given));
+        if let Some(before) = before {
+            if !state.can_follow(&before.seen) {
+                return Err(went_back(name, Some(&state), &before.seen));
+            }
+            // An answer that was overtaken tells nothing, and what was given up meanwhile is.
+            let now = self.seen(name).unwrap_or(before);
+            let given = before.given.min(now.given);
+            if state.record.mark < given && state.can_follow(&now.seen) {
+                return Err(went_back_below(name, &state, given));
+            }
         }
         self.note(name, state, entry.version);
         Ok(Some((state, entry.version)))
