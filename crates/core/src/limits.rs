@@ -3,6 +3,9 @@
 /// The longest name of a sequence, in bytes (names are ASCII).
 pub const NAME_LEN_MAX: usize = 128;
 
+/// The longest lease of a server, in microseconds.
+pub const SERVER_LEASE_MAX_US: u64 = 60_000_000;
+
 /// The smallest ID that is ever issued.
 pub const ID_MIN: u64 = 1;
 

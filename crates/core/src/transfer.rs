@@ -91,6 +91,8 @@ pub enum Closed {
         /// In what store.
         to: String,
     },
+    /// Its sequences are raised, since it has lost its latest state, and some may be too low.
+    Repairing,
 }
 
 impl Closed {
@@ -108,6 +110,9 @@ impl Closed {
                 "the store was moved: serve the new one, or copy that back with ticketd store \
                  copy; it is at {to}"
             ),
+            Self::Repairing => "a repair of the store has not ended: end it with ticketd sequence \
+                                raise --all --store"
+                .to_string(),
         }
     }
 }
@@ -118,6 +123,7 @@ impl fmt::Display for Closed {
             Self::Filling { from } => write!(f, "filling from {from}"),
             Self::Moving { to } => write!(f, "moving to {to}"),
             Self::Moved { to } => write!(f, "moved to {to}"),
+            Self::Repairing => f.write_str("repairing"),
         }
     }
 }
@@ -134,7 +140,8 @@ impl FromStr for Closed {
         let filling = after("filling from ").map(|from| Self::Filling { from });
         let moving = || after("moving to ").map(|to| Self::Moving { to });
         let moved = || after("moved to ").map(|to| Self::Moved { to });
-        filling.or_else(moving).or_else(moved).ok_or(NotUnderstood)
+        let repairing = || (text == "repairing").then_some(Self::Repairing);
+        filling.or_else(moving).or_else(moved).or_else(repairing).ok_or(NotUnderstood)
     }
 }
 
@@ -222,6 +229,7 @@ mod tests {
             assert_eq!(closed.to_string().parse(), Ok(closed.clone()));
             assert!(closed.told().ends_with("etcd://a,b/x y"));
         }
+        assert_eq!(Closed::Repairing.to_string().parse(), Ok(Closed::Repairing));
         assert_eq!("open".parse::<Closed>(), Err(NotUnderstood));
     }
 }

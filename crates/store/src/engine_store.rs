@@ -349,6 +349,15 @@ impl EngineStore {
     }
 }
 
+/// What is under `keys`, however many.
+async fn read(engine: &dyn Engine, keys: &[Key]) -> Result<Vec<Option<Entry>>, StoreError> {
+    let mut entries = Vec::with_capacity(keys.len());
+    for keys in keys.chunks(READ_MAX) {
+        entries.extend(engine.read(keys).await?);
+    }
+    Ok(entries)
+}
+
 fn sequence_key(name: &Name) -> Key {
     Key::new(format!("{SEQUENCES}{name}"))
 }

@@ -16,6 +16,10 @@ use ticketd_core::snowflake::{CounterStart, Snowflake, preset};
 use ticketd_store::engine::{Engine, MemoryEngine};
 use ticketd_store::{DirWitness, EngineStore, Repair, Repaired, Seen, Store, StoreError, Witness};
 
+mod cut_off;
+
+use cut_off::Failing;
+
 const A: ServerId = ServerId(0xa);
 const B: ServerId = ServerId(0xb);
 
@@ -55,7 +59,8 @@ async fn repair(engine: &MemoryEngine, dir: &Path, by: u64) -> Vec<Repaired> {
     let repair = Repair::new(by, [&seen(dir)]).unwrap();
     let planned = repair.plan(engine).await.unwrap();
     let mut done = Vec::new();
-    repair.apply(engine, 99, |repaired| done.push(repaired)).await.unwrap();
+    assert!(!repair.begin(engine, 99).await.unwrap());
+    repair.end(engine, |repaired| done.push(repaired)).await.unwrap();
     assert_eq!(planned, done);
     done
 }
@@ -175,6 +180,51 @@ async fn an_empty_engine_is_refused_and_gets_back_what_was_seen() {
 }
 
 #[tokio::test]
+async fn a_repair_that_is_cut_off_leaves_no_store_that_a_server_starts_on() {
+    let (engine, dir) = (Arc::new(MemoryEngine::new()), tempfile::tempdir().unwrap());
+    let a = start(&engine, dir.path()).await.unwrap();
+    let names = ["notes", "tasks", "orders"];
+    for of in names {
+        let turn = turn(&a, of, A).await;
+        a.reserve(&name(of), ask(turn)).await.unwrap();
+    }
+    let backup = engine.copy();
+    for of in names {
+        let turn = turn(&a, of, A).await;
+        a.reserve(&name(of), ask(turn)).await.unwrap();
+    }
+    drop(a);
+    // It takes a change to close it, one for each sequence, and one to open it.
+    for left in 0..5 {
+        let restored = copy(&backup);
+        // Whoever has seen nothing would start on anything.
+        let ignorant = tempfile::tempdir().unwrap();
+        let repair = Repair::new(5, [&seen(dir.path())]).unwrap();
+        let engine = Failing::over(&restored, "cut off", left);
+        let begun = repair.begin(engine.as_ref(), 1).await;
+        let ended = match &begun {
+            Ok(_) => repair.end(engine.as_ref(), |_| {}).await,
+            Err(_) => Ok(()),
+        };
+        assert_eq!((begun.is_err(), ended.is_err()), (left == 0, left > 0), "after {left}");
+        if left == 0 {
+            start(&restored, ignorant.path()).await.expect("nothing was begun");
+            continue;
+        }
+        let error = start(&restored, ignorant.path()).await.unwrap_err();
+        assert_eq!(error.kind, FailureKind::Invalid);
+        assert!(error.message.contains("a repair of the store has not ended"), "{error}");
+        assert!(repair.begin(restored.as_ref(), 1).await.unwrap(), "it was begun before");
+        repair.end(restored.as_ref(), |_| {}).await.unwrap();
+        let store = start(&restored, dir.path()).await.unwrap();
+        for of in names {
+            let mark = store.read(&name(of)).await.unwrap().unwrap().mark;
+            assert!(mark >= 26, "{of} at {mark} after {left}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_engine_of_another_cluster_is_refused_and_not_repaired() {
     let (engine, dir) = (Arc::new(MemoryEngine::new()), tempfile::tempdir().unwrap());
     drop(start(&engine, dir.path()).await.unwrap());
@@ -185,8 +235,9 @@ async fn an_engine_of_another_cluster_is_refused_and_not_repaired() {
         assert!(told.contains(part), "{told}");
     }
     let repair = Repair::new(1, [&seen(dir.path())]).unwrap();
-    let refused = repair.apply(other.as_ref(), 1, |_| {}).await.unwrap_err();
+    let refused = repair.begin(other.as_ref(), 1).await.unwrap_err();
     assert!(refused.message.contains("another --data-dir"), "{refused}");
+    EngineStore::open(other as Arc<dyn Engine>, 8).await.expect("it is not closed");
     // Nobody has used a sequence yet, so an empty one is as good as that.
     start(&Arc::new(MemoryEngine::new()), dir.path()).await.unwrap();
 }

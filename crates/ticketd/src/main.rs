@@ -13,6 +13,7 @@ mod explore;
 mod failure;
 mod logs;
 mod next;
+mod offline;
 mod open_files;
 mod output;
 mod packaging;

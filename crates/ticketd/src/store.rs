@@ -10,11 +10,11 @@ use serde_json::json;
 use ticketd_core::transfer::Closed;
 use ticketd_store::StoreError;
 use ticketd_store::transfer::{Begun, Planned, plan};
-use tokio::runtime::Builder;
 
 use crate::failure::Failure;
+use crate::offline::wait_for;
+use crate::output;
 use crate::store_url::{End, StoreUrl};
-use crate::{logs, output};
 
 /// How `ticketd store` is called.
 #[derive(Debug, Args)]
@@ -61,16 +61,10 @@ struct ReopenArgs {
 
 /// Does what `args` say.
 pub fn run(args: &StoreArgs) -> Result<(), Failure> {
-    logs::start_warnings();
-    logs::crash_on_panic();
-    let runtime = Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| {
-        Failure::start(format!("the system has no room for another process such as this: {error}"))
-    })?;
     match &args.command {
-        StoreCommand::Copy(args) if args.dry_run => runtime.block_on(dry_run(args)),
-        StoreCommand::Copy(args) => runtime.block_on(copy(args)),
-        StoreCommand::Reopen(args) => runtime.block_on(reopen(args)),
+        StoreCommand::Copy(args) if args.dry_run => wait_for(dry_run(args))?,
+        StoreCommand::Copy(args) => wait_for(copy(args))?,
+        StoreCommand::Reopen(args) => wait_for(reopen(args))?,
     }
 }
 
@@ -155,7 +149,7 @@ async fn reopen(args: &ReopenArgs) -> Result<(), Failure> {
             store.close(None).await.map_err(failed)?;
             "is open again; the copy that was begun is good for nothing until it is done again"
         }
-        Some(closed @ (Closed::Filling { .. } | Closed::Moved { .. })) => {
+        Some(closed @ (Closed::Filling { .. } | Closed::Moved { .. } | Closed::Repairing)) => {
             return Err(Failure::work(closed.told()));
         }
     };

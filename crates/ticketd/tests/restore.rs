@@ -204,6 +204,7 @@ fn what_cannot_be_raised_offline_is_told_with_the_way_out() {
         let line = run(&[&raise[..], more].concat()).refused(code);
         assert!(line.contains(told), "{line}");
     }
+    assert!(std::fs::read_dir(unused.path()).unwrap().next().is_none(), "nothing was made there");
     let line = run(&["sequence", "raise", "n", "--to", "5", "--store", "memory:"]).refused(2);
     assert!(line.contains("--all"), "{line}");
 }

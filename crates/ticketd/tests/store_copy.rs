@@ -90,6 +90,16 @@ impl Issued {
     }
 }
 
+/// An etcd of one member, and a place in it.
+fn an_etcd() -> Option<(etcd::Cluster, String)> {
+    if skipped_without("etcd", etcd::installed().is_some()) {
+        return None;
+    }
+    let etcd = etcd::Cluster::start(Place::temporary().unwrap(), 1, &[]).unwrap();
+    let url = format!("{}/ids", etcd.url());
+    Some((etcd, url))
+}
+
 #[test]
 fn around_all_engines_nothing_comes_twice() {
     if skipped_without("etcd", etcd::installed().is_some())
@@ -141,11 +151,8 @@ fn around_all_engines_nothing_comes_twice() {
 
 #[test]
 fn while_a_server_runs_on_either_nothing_is_copied() {
-    if skipped_without("etcd", etcd::installed().is_some()) {
-        return;
-    }
-    let etcd = etcd::Cluster::start(Place::temporary().unwrap(), 1, &[]).unwrap();
-    let (home, engine) = (Home::new(), format!("{}/ids", etcd.url()));
+    let Some((_etcd, engine)) = an_etcd() else { return };
+    let home = Home::new();
     let here = embedded(&home);
     let server = home.serve(&[]);
     assert_eq!(server.resp().incr("notes"), 1);
@@ -245,11 +252,8 @@ fn fill(server: &Server) {
 
 #[test]
 fn killed_at_any_time_it_leaves_no_store_that_issues_twice_and_goes_on_when_it_is_done_again() {
-    if skipped_without("etcd", etcd::installed().is_some()) {
-        return;
-    }
-    let etcd = etcd::Cluster::start(Place::temporary().unwrap(), 1, &[]).unwrap();
-    let (home, engine) = (Home::new(), format!("{}/ids", etcd.url()));
+    let Some((etcd, engine)) = an_etcd() else { return };
+    let home = Home::new();
     let here = embedded(&home);
     let server = home.serve(&[]);
     fill(&server);

@@ -7,7 +7,7 @@ use ticketd_core::cluster::Shared;
 use ticketd_core::failure::FailureKind;
 use ticketd_core::name::Name;
 
-use super::{EngineStore, Mutant, READ_MAX, parse, sequence_key};
+use super::{EngineStore, Mutant, parse, read, sequence_key};
 use crate::engine::{Entry, Key, Version};
 use crate::error::StoreError;
 
@@ -82,13 +82,11 @@ impl EngineStore {
     /// `Corrupt` if the engine went back, or whatever it says.
     pub async fn catch_up(&self) -> Result<(), StoreError> {
         let names: Vec<Name> = std::mem::take(&mut *self.others()).into_iter().collect();
-        for names in names.chunks(READ_MAX) {
-            let before: Vec<Option<Known>> = names.iter().map(|name| self.seen(name)).collect();
-            let keys: Vec<Key> = names.iter().map(sequence_key).collect();
-            let entries = self.engine.read(&keys).await?;
-            for ((name, before), entry) in names.iter().zip(before).zip(entries) {
-                self.believe(name, before, entry)?;
-            }
+        let before: Vec<Option<Known>> = names.iter().map(|name| self.seen(name)).collect();
+        let keys: Vec<Key> = names.iter().map(sequence_key).collect();
+        let entries = read(self.engine.as_ref(), &keys).await?;
+        for ((name, before), entry) in names.iter().zip(before).zip(entries) {
+            self.believe(name, before, entry)?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use ticketd_core::failure::FailureKind;
 use ticketd_core::transfer::Closed;
 
 use super::ATTEMPTS_MAX;
-use crate::engine::{Change, Engine, Entry, Key, Version};
+use crate::engine::{Change, Engine, Entry, Key, Outcome, Version};
 use crate::error::StoreError;
 
 /// The form of all keys and values.
@@ -40,14 +40,43 @@ impl Meta {
     /// # Errors
     /// `Invalid` if another version has written it, or it is closed; or whatever the engine says.
     pub(super) async fn read(engine: &dyn Engine) -> Result<Option<Self>, StoreError> {
-        let meta = Self::read_any(engine).await?.map(|(meta, _)| meta);
-        match meta.as_ref().and_then(|meta| meta.closed.as_ref()) {
-            Some(closed) => {
-                let message = format!("{}, and this is {}", closed.told(), engine.label());
-                Err(StoreError::new(FailureKind::Invalid, message))
-            }
-            None => Ok(meta),
+        let meta = Self::read_any(engine).await?;
+        meta.map(|(meta, _)| meta.opened(engine)).transpose()
+    }
+
+    /// This, if it is not closed.
+    fn opened(self, engine: &dyn Engine) -> Result<Self, StoreError> {
+        match &self.closed {
+            Some(closed) => Err(refused(closed, engine)),
+            None => Ok(self),
         }
+    }
+
+    /// Closes what is there, or opens it again.
+    ///
+    /// # Errors
+    /// `Corrupt` if nothing is there, or whatever the engine says.
+    pub(super) async fn close(engine: &dyn Engine, why: Option<Closed>) -> Result<(), StoreError> {
+        for _ in 0..ATTEMPTS_MAX {
+            let (before, version) = Self::read_any(engine).await?.ok_or_else(|| {
+                let message = "the store is gone: bring it back, or copy to another place";
+                StoreError::new(FailureKind::Corrupt, message)
+            })?;
+            let after = Self { closed: why.clone(), ..before.clone() };
+            if after == before {
+                return Ok(());
+            }
+            let change = Change {
+                expect: vec![(key(), version)],
+                put: vec![(key(), after.to_string())],
+                delete: Vec::new(),
+            };
+            if engine.commit(&change).await? != Outcome::Differs {
+                return Ok(());
+            }
+        }
+        let message = "something else changes the store at the same time: stop it, and try again";
+        Err(StoreError::new(FailureKind::Conflict, message))
     }
 
     /// Reads it, whether or not it is closed.
@@ -73,13 +102,18 @@ impl Meta {
         Some(Self { cluster: cluster.to_owned(), closed: Some(closed.parse().ok()?) })
     }
 
-    /// Reads what is there; if that is nothing, puts this there first.
+    /// Reads what is there, unless it is closed; if that is nothing, puts this there first.
     ///
     /// # Errors
     /// As [`Meta::read`], and `Corrupt` if what was put is not read back.
     pub(super) async fn read_or_put(self, engine: &dyn Engine) -> Result<Self, StoreError> {
+        self.read_any_or_put(engine).await?.opened(engine)
+    }
+
+    /// The same, whether or not it is closed.
+    pub(super) async fn read_any_or_put(self, engine: &dyn Engine) -> Result<Self, StoreError> {
         for _ in 0..ATTEMPTS_MAX {
-            if let Some(meta) = Self::read(engine).await? {
+            if let Some((meta, _)) = Self::read_any(engine).await? {
                 return Ok(meta);
             }
             let change = Change {
@@ -102,6 +136,12 @@ impl fmt::Display for Meta {
             Some(closed) => write!(f, "{CLOSED} cluster={} {closed}", self.cluster),
         }
     }
+}
+
+/// What to say to whoever comes to a store that is closed.
+pub(super) fn refused(closed: &Closed, engine: &dyn Engine) -> StoreError {
+    let message = format!("{}, and this is {}", closed.told(), engine.label());
+    StoreError::new(FailureKind::Invalid, message)
 }
 
 fn other_format(engine: &dyn Engine, entry: &Entry) -> StoreError {

@@ -1,6 +1,7 @@
 //! The repair of an engine that has lost its latest state, while no server uses it: every sequence
 //! that counts is put above all that is known to have been reserved, and as far above that as an
-//! operator says.
+//! operator says. The store is closed before the first is raised, and opened when all are: a server
+//! that starts meanwhile, or on a repair that was cut off, refuses.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +10,9 @@ use ticketd_core::definition::KindName;
 use ticketd_core::failure::FailureKind;
 use ticketd_core::limits::MARK_MAX;
 use ticketd_core::name::Name;
+use ticketd_core::transfer::Closed;
 
-use super::meta::Meta;
+use super::meta::{self, Meta};
 use super::witness::{self, Memories, Seen};
 use super::{ATTEMPTS_MAX, SEQUENCES, named, parse, sequence_key};
 use crate::engine::{Change, Engine, Key, LIST_MAX, Outcome, Version};
@@ -54,7 +56,9 @@ impl Repair {
     /// # Errors
     /// `Corrupt` if the engine belongs to another cluster than was seen, or whatever it says.
     pub async fn plan(&self, engine: &dyn Engine) -> Result<Vec<Repaired>, StoreError> {
-        self.check(engine, Meta::read(engine).await?.as_ref())?;
+        if let Some((meta, _)) = Meta::read_any(engine).await? {
+            self.check(engine, &meta)?;
+        }
         let remembered = self.memories.iter().flat_map(|memories| memories.sequences.keys());
         let mut found: BTreeMap<Name, Option<Shared>> =
             remembered.map(|name| (name.clone(), None)).collect();
@@ -72,36 +76,62 @@ impl Repair {
         Ok(planned.map(|(repaired, _)| repaired).collect())
     }
 
-    /// Does it, and says what it has done to each sequence as soon as that is durable. Done again
-    /// it raises again, so what fails in the middle can be begun anew. `id` names the cluster if
-    /// nobody has named it.
+    /// Closes the store. `id` names the cluster if nobody has named it. Returns whether a repair
+    /// that was cut off had closed it before.
     ///
     /// # Errors
     /// As [`Repair::plan`].
-    pub async fn apply(
+    pub async fn begin(&self, engine: &dyn Engine, id: u64) -> Result<bool, StoreError> {
+        let found = Meta::read_any(engine).await?.map(|(meta, _)| meta);
+        if let Some(meta) = &found {
+            self.check(engine, meta)?;
+        }
+        let seen = self.memories.iter().find_map(|memories| memories.cluster.clone());
+        let cluster = seen.unwrap_or_else(|| Meta::new(id).cluster);
+        let closed = Some(Closed::Repairing);
+        let meta = Meta { cluster, closed: closed.clone() }.read_any_or_put(engine).await?;
+        // It may be that somebody else has made it meanwhile.
+        self.check(engine, &meta)?;
+        Meta::close(engine, closed).await?;
+        Ok(found.is_some_and(|meta| meta.closed.is_some()))
+    }
+
+    /// Opens the store again, of which nothing was raised.
+    ///
+    /// # Errors
+    /// Whatever the engine says.
+    pub async fn give_up(&self, engine: &dyn Engine) -> Result<(), StoreError> {
+        Meta::close(engine, None).await
+    }
+
+    /// Raises what is to be raised, and opens the store. Says what it has done to each sequence as
+    /// soon as that is durable. After [`Repair::begin`], and when no server is there. Done again it
+    /// raises again, so what was cut off can be begun anew.
+    ///
+    /// # Errors
+    /// As [`Repair::plan`]. The store is then closed as before.
+    pub async fn end(
         &self,
         engine: &dyn Engine,
-        id: u64,
         mut tell: impl FnMut(Repaired),
     ) -> Result<(), StoreError> {
-        let cluster = self.memories.iter().find_map(|memories| memories.cluster.clone());
-        let named = cluster.map(|cluster| Meta { cluster, closed: None });
-        let meta = named.unwrap_or_else(|| Meta::new(id)).read_or_put(engine).await?;
-        self.check(engine, Some(&meta))?;
         for Repaired { name, .. } in self.plan(engine).await? {
             if let Some(repaired) = self.apply_one(engine, &name).await? {
                 tell(repaired);
             }
         }
-        Ok(())
+        Meta::close(engine, None).await
     }
 
-    fn check(&self, engine: &dyn Engine, meta: Option<&Meta>) -> Result<(), StoreError> {
-        let clusters = self.memories.iter().filter_map(|memories| memories.cluster.as_ref());
-        let mut others = clusters.filter(|seen| meta.is_some_and(|meta| meta.cluster != **seen));
-        match (meta, others.next()) {
-            (Some(meta), Some(seen)) => Err(witness::another(engine, &meta.cluster, seen)),
-            _ => Ok(()),
+    /// Whether this may repair what `meta` is of.
+    fn check(&self, engine: &dyn Engine, meta: &Meta) -> Result<(), StoreError> {
+        if let Some(closed) = meta.closed.as_ref().filter(|why| **why != Closed::Repairing) {
+            return Err(meta::refused(closed, engine));
+        }
+        let mut clusters = self.memories.iter().filter_map(|memories| memories.cluster.as_ref());
+        match clusters.find(|seen| meta.cluster != **seen) {
+            Some(seen) => Err(witness::another(engine, &meta.cluster, seen)),
+            None => Ok(()),
         }
     }
 

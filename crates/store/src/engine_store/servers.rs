@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ticketd_core::cluster::ServerId;
 use ticketd_core::failure::FailureKind;
+use ticketd_core::limits::SERVER_LEASE_MAX_US;
 
 use super::EngineStore;
 use super::meta::Meta;
@@ -12,9 +13,6 @@ use crate::engine::{Change, Engine, Entry, Key, LIST_MAX, Outcome, Version};
 use crate::error::StoreError;
 
 const SERVERS: &str = "server/";
-
-/// The longest lease that is waited for; none is set to more.
-const LEASE_MAX: Duration = Duration::from_secs(60);
 
 /// What a server says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,7 +139,10 @@ impl EngineStore {
 pub async fn nobody_serves(engine: &dyn Engine) -> Result<(), StoreError> {
     let first = servers(engine).await?;
     let Some(longest) = first.iter().map(|server| server.says.ttl_ms).max() else { return Ok(()) };
-    tokio::time::sleep(Duration::from_millis(longest).min(LEASE_MAX)).await;
+    tokio::time::sleep(
+        Duration::from_millis(longest).min(Duration::from_micros(SERVER_LEASE_MAX_US)),
+    )
+    .await;
     let second = servers(engine).await?;
     if let Some(alive) = second.iter().find(|server| !first.contains(server)) {
         let message = format!(

@@ -8,11 +8,11 @@ use ticketd_core::name::Name;
 use ticketd_core::snowflake::lease::Workers;
 use ticketd_core::transfer::{Closed, Differs, Whole, adopt, adopt_worker};
 
-use super::meta::{self, Meta};
+use super::meta::Meta;
 use super::workers::{to_text, worker_key};
 use super::{ATTEMPTS_MAX, Changed, EngineStore};
 use crate::contract::Answer;
-use crate::engine::{Change, Engine, Outcome, Version};
+use crate::engine::{Change, Engine, Version};
 use crate::error::StoreError;
 use crate::transfer::Transfer;
 
@@ -84,30 +84,6 @@ impl EngineStore {
         })
         .await
     }
-
-    async fn put_closed(&self, why: Option<Closed>) -> Result<(), StoreError> {
-        for _ in 0..ATTEMPTS_MAX {
-            let found = Meta::read_any(self.engine()).await?;
-            let (before, version) = found.ok_or_else(|| {
-                let message = "the store is gone: bring it back, or copy to another place";
-                StoreError::new(FailureKind::Corrupt, message)
-            })?;
-            let after = Meta { closed: why.clone(), ..before.clone() };
-            if after == before {
-                return Ok(());
-            }
-            let change = Change {
-                expect: vec![(meta::key(), version)],
-                put: vec![(meta::key(), after.to_string())],
-                delete: Vec::new(),
-            };
-            if self.engine.commit(&change).await? != Outcome::Differs {
-                return Ok(());
-            }
-        }
-        let message = "something else changes the store at the same time: stop it, and try again";
-        Err(StoreError::new(FailureKind::Conflict, message))
-    }
 }
 
 impl Transfer for EngineStore {
@@ -131,7 +107,7 @@ impl Transfer for EngineStore {
     }
 
     fn close(&self, why: Option<Closed>) -> Answer<'_, ()> {
-        Box::pin(self.put_closed(why))
+        Box::pin(Meta::close(self.engine(), why))
     }
 
     fn place(&self) -> String {

@@ -17,7 +17,7 @@ use ticketd_core::name::Name;
 use ticketd_core::snowflake::lease::Worker;
 
 use super::meta::{self, Meta};
-use super::{READ_MAX, SEQUENCES, parse, sequence_key, workers};
+use super::{SEQUENCES, parse, read, sequence_key, workers};
 use crate::engine::{Engine, Entry, Key, Version};
 use crate::error::StoreError;
 
@@ -160,14 +160,6 @@ async fn behind(
         }
     }
     Ok(behind.into_values().collect())
-}
-
-async fn read(engine: &dyn Engine, keys: &[Key]) -> Result<Vec<Option<Entry>>, StoreError> {
-    let mut entries = Vec::with_capacity(keys.len());
-    for keys in keys.chunks(READ_MAX) {
-        entries.extend(engine.read(keys).await?);
-    }
-    Ok(entries)
 }
 
 fn told(name: &Name, found: Option<&Shared>, seen: &Shared) -> String {

@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use ticketd_core::limits::ID_MAX;
 use ticketd_core::name::Name;
 use ticketd_store::engine::{Column, highest};
-use tokio::runtime::Builder;
 
 use super::{all, repair, text, value};
 use crate::client::{Client, ServerArgs};
 use crate::failure::Failure;
-use crate::{logs, output};
+use crate::offline::wait_for;
+use crate::output;
 
 /// What is raised, and to where.
 #[derive(Debug, Args)]
@@ -107,16 +107,6 @@ fn raise_all(client: &mut Client, by: u64, dry_run: bool, json: bool) -> Result<
         }
     }
     Ok(())
-}
-
-/// What `work` comes to, whose warnings are told.
-pub(super) fn wait_for<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
-    logs::start_warnings();
-    let runtime = Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| {
-        Failure::work(format!("the system has no room for a connection: {error}"))
-    })?;
-    Ok(runtime.block_on(work))
 }
 
 /// The highest ID of `column`; `None` if there is none.

@@ -11,8 +11,8 @@ use ticketd_store::{
     DirWitness, Embedded, Repair, Repaired, Store, StoreError, Witness, nobody_serves,
 };
 
-use super::raise::wait_for;
 use crate::failure::Failure;
+use crate::offline::wait_for;
 use crate::output;
 use crate::store_url::{EngineUrl, StoreUrl, new_cluster};
 
@@ -57,22 +57,29 @@ async fn engine(
         let planned = repair.plan(engine.as_ref()).await.map_err(failed)?;
         return planned.into_iter().try_for_each(tell);
     }
-    nobody_serves(engine.as_ref()).await.map_err(failed)?;
-    apply(&repair, engine.as_ref(), &mut tell).await
+    let cluster = new_cluster().map_err(failed)?;
+    let was_begun = repair.begin(engine.as_ref(), cluster).await.map_err(failed)?;
+    // A server that starts from here on finds the store closed; one that is there is seen.
+    if let Err(served) = nobody_serves(engine.as_ref()).await {
+        if !was_begun {
+            repair.give_up(engine.as_ref()).await.map_err(not_ended)?;
+        }
+        return Err(failed(served));
+    }
+    end(&repair, engine.as_ref(), &mut tell).await
 }
 
 /// What a server has seen; its directory is kept from other servers meanwhile.
 fn witness(dir: &Path) -> Result<DirWitness, Failure> {
     is_there(dir)?;
-    let witness = DirWitness::open(dir).map_err(failed)?;
-    if witness.seen().is_empty() {
+    if !DirWitness::is_there(dir) {
         let line = format!(
             "no server over an engine has used the directory: see --data-dir, {}",
             dir.display()
         );
         return Err(Failure::work(line));
     }
-    Ok(witness)
+    DirWitness::open(dir).map_err(failed)
 }
 
 fn is_there(dir: &Path) -> Result<(), Failure> {
@@ -82,7 +89,7 @@ fn is_there(dir: &Path) -> Result<(), Failure> {
     Err(Failure::work(format!("there is no directory of that name: {}", dir.display())))
 }
 
-async fn apply(
+async fn end(
     repair: &Repair,
     engine: &dyn Engine,
     tell: &mut impl FnMut(Repaired) -> Result<(), Failure>,
@@ -94,8 +101,7 @@ async fn apply(
             told = tell(repaired);
         }
     };
-    let cluster = new_cluster().map_err(failed)?;
-    repair.apply(engine, cluster, tell).await.map_err(failed)?;
+    repair.end(engine, tell).await.map_err(not_ended)?;
     told
 }
 
@@ -147,6 +153,14 @@ fn tell(repaired: &Repaired, dry_run: bool, json: bool) -> Result<(), Failure> {
             None => writeln!(out, "{name}: {would} made again, with mark {to}"),
         }
     })
+}
+
+fn not_ended(error: StoreError) -> Failure {
+    let message = error.to_failure().message;
+    Failure::work(format!(
+        "the repair has not ended, and servers do not start meanwhile: mend what follows, and do it \
+         again: {message}"
+    ))
 }
 
 fn failed(error: StoreError) -> Failure {

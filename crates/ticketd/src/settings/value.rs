@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ticketd_core::definition::BlockLen;
-use ticketd_core::limits::BLOCK_LEN_MAX;
+use ticketd_core::limits::{BLOCK_LEN_MAX, SERVER_LEASE_MAX_US};
 use tracing_subscriber::EnvFilter;
 
 /// The longest time that a request may be told to wait.
@@ -154,7 +154,7 @@ impl Value for ClockSpan {
 const LEASE_MIN: Duration = Duration::from_millis(500);
 
 /// The longest lease: for so long nobody takes over from a server that died.
-const LEASE_MAX: Duration = Duration::from_secs(60);
+const LEASE_MAX: Duration = Duration::from_micros(SERVER_LEASE_MAX_US);
 
 /// For how long a server may be silent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

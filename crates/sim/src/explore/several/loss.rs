@@ -268,7 +268,12 @@ impl World {
 
     fn apply_repair(&self, by: u64, cluster: u64, given: &[Seen]) -> bool {
         let repair = Repair::new(by, given).expect("the world's witnesses are whole");
-        ready(Box::pin(repair.apply(&self.memory, cluster, |_| {}))).is_ok()
+        let memory = &self.memory;
+        ready(Box::pin(async move {
+            repair.begin(memory, cluster).await?;
+            repair.end(memory, |_| {}).await
+        }))
+        .is_ok()
     }
 
     fn note_repaired(&mut self, sequence: usize) {

@@ -39,6 +39,10 @@ pub(super) struct WitnessFile {
 }
 
 impl WitnessFile {
+    pub(super) fn is_there(dir: &Path) -> bool {
+        dir.join(NAME).exists()
+    }
+
     /// Locks `dir`, makes it if there is none, and reads its file, if there is one.
     pub(super) fn open(dir: &Path) -> Result<Self, StoreError> {
         create_dir(dir).map_err(|e| failed("make the data directory", dir, &e))?;

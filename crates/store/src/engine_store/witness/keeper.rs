@@ -42,6 +42,11 @@ struct Waiting {
 }
 
 impl DirWitness {
+    /// Whether a witness is in the directory `dir`; nothing is made.
+    pub fn is_there(dir: &Path) -> bool {
+        WitnessFile::is_there(dir)
+    }
+
     /// Locks the data directory `dir`, makes it if there is none, and reads its witness.
     ///
     /// # Errors
