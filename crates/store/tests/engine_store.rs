@@ -18,6 +18,10 @@ use ticketd_store::engine::{Change, Engine, Key, MemoryEngine, Outcome, Version}
 use ticketd_store::liar::{Liar, Patient};
 use ticketd_store::{Announcement, EngineStore, Store};
 
+mod cut_off;
+
+use cut_off::Failing;
+
 const A: ServerId = ServerId(0xa);
 const B: ServerId = ServerId(0xb);
 
@@ -306,6 +310,21 @@ async fn a_turn_that_others_begin_does_not_hide_that_a_block_is_lost() {
     assert_eq!(refused.kind, FailureKind::Corrupt);
     assert!(refused.message.contains("has left it at 21"), "{}", refused.message);
     assert_eq!(b.reserve(&name(), ask(0)).await.unwrap(), block(8, 18));
+}
+
+/// What was given up must not be missed: it is told before the engine is asked, since the answer may
+/// be lost.
+#[tokio::test]
+async fn a_hand_back_of_which_nobody_hears_is_no_loss() {
+    let engine = Failing::reliable(&Arc::new(MemoryEngine::new()));
+    let a = EngineStore::open(Arc::clone(&engine) as Arc<dyn Engine>, 7).await.unwrap();
+    let of_a = turn(&a, A).await;
+    assert_eq!(a.reserve(&name(), ask(of_a)).await.unwrap(), block(1, 11));
+    engine.lose_next_answer();
+    let unissued = HandBack { start: 4, end: 11, turn: of_a };
+    assert_eq!(kind(a.hand_back(&name(), unissued).await), FailureKind::Indeterminate);
+    let again = turn(&a, A).await;
+    assert_eq!(a.reserve(&name(), ask(again)).await.unwrap(), block(4, 14));
 }
 
 /// Found by the world of several servers: a stale standby took over and leased the same ticks to

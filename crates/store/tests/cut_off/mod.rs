@@ -1,7 +1,10 @@
-//! An engine whose changes are cut off.
+//! An engine whose changes are cut off, or whose answers.
+
+#![allow(dead_code, reason = "each test file uses its own part of this")]
+#![allow(clippy::allow_attributes, reason = "an expectation would fail in the file that uses all")]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use ticketd_core::failure::FailureKind;
 use ticketd_store::engine::{Change, Engine, Entry, Key, MemoryEngine, Outcome};
@@ -11,12 +14,28 @@ use ticketd_store::{Answer, StoreError};
 pub struct Failing {
     engine: Arc<MemoryEngine>,
     left: AtomicUsize,
+    loses_answer: AtomicBool,
     label: &'static str,
 }
 
 impl Failing {
     pub fn over(engine: &Arc<MemoryEngine>, label: &'static str, left: usize) -> Arc<dyn Engine> {
-        Arc::new(Self { engine: Arc::clone(engine), left: AtomicUsize::new(left), label })
+        Self::new(engine, label, left)
+    }
+
+    /// One that takes as many as come.
+    pub fn reliable(engine: &Arc<MemoryEngine>) -> Arc<Self> {
+        Self::new(engine, "reliable", usize::MAX)
+    }
+
+    fn new(engine: &Arc<MemoryEngine>, label: &'static str, left: usize) -> Arc<Self> {
+        let (left, loses_answer) = (AtomicUsize::new(left), AtomicBool::new(false));
+        Arc::new(Self { engine: Arc::clone(engine), left, loses_answer, label })
+    }
+
+    /// The next change is applied, and nobody hears of it.
+    pub fn lose_next_answer(&self) {
+        self.loses_answer.store(true, Ordering::SeqCst);
     }
 }
 
@@ -40,7 +59,14 @@ impl Engine for Failing {
             let gone = StoreError::new(FailureKind::Unavailable, "cut off");
             return Box::pin(std::future::ready(Err(gone)));
         }
-        self.engine.commit(change)
+        let applied = self.engine.commit(change);
+        if !self.loses_answer.swap(false, Ordering::SeqCst) {
+            return applied;
+        }
+        Box::pin(async {
+            applied.await?;
+            Err(StoreError::new(FailureKind::Indeterminate, "the answer is lost"))
+        })
     }
 
     fn vet(&self) -> Answer<'_, Vec<String>> {
