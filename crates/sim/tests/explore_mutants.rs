@@ -28,6 +28,7 @@ const fn bound_of_several(mutant: AnyMutant) -> u64 {
         AnyMutant::EngineStore(EngineStoreMutant::TurnNotCompared) => 1_000,
         AnyMutant::EngineStore(EngineStoreMutant::LastTickForgotten) => 150,
         AnyMutant::EngineStore(EngineStoreMutant::ForgetsSeen) => 3_000,
+        AnyMutant::EngineStore(EngineStoreMutant::WitnessFirst) => 1_000,
         AnyMutant::Generator(GeneratorMutant::ReleasesBetween) => 1_500,
         AnyMutant::Server(ServerMutant::StartsUnasked) => 1_000,
         AnyMutant::Server(ServerMutant::NoDrift | ServerMutant::CountsFromAnswer) => 400,

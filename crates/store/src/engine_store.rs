@@ -276,6 +276,9 @@ impl EngineStore {
         };
         // Until the engine has answered, nobody knows what is there; nor if nobody waits for it.
         self.doubt(name);
+        if self.is_mutant(Mutant::WitnessFirst) {
+            self.tell_witness(name, &after);
+        }
         match self.engine.commit(&change).await? {
             Outcome::Applied(version) => {
                 self.note_own(name, after, version);

@@ -63,7 +63,7 @@ impl AnyMutant {
     ];
 
     /// Those that the world of several servers must catch.
-    pub const SEVERAL: [Self; 22] = [
+    pub const SEVERAL: [Self; 23] = [
         Self::Core(Mutant::AdoptBeforeCommit),
         Self::Core(Mutant::AdoptAfterIndeterminate),
         Self::Core(Mutant::HandBackIssued),
@@ -82,6 +82,7 @@ impl AnyMutant {
         Self::EngineStore(EngineStoreMutant::WindowNotCompared),
         Self::EngineStore(EngineStoreMutant::LastTickForgotten),
         Self::EngineStore(EngineStoreMutant::ForgetsSeen),
+        Self::EngineStore(EngineStoreMutant::WitnessFirst),
         Self::Generator(GeneratorMutant::FollowsClockBack),
         Self::Generator(GeneratorMutant::ReleasesBetween),
         Self::Server(ServerMutant::UsesBeforeLease),

@@ -54,9 +54,14 @@ impl EngineStore {
         let after = Known { seen: state, version: Some(version), given };
         let before = known.insert(name.clone(), after);
         // Still locked, so that the witness hears of states in their order.
-        if let Some(witness) = &self.witness
-            && before.is_none_or(|before| before.seen != state)
-        {
+        if before.is_none_or(|before| before.seen != state) {
+            self.tell_witness(name, &state);
+        }
+    }
+
+    /// What is there already: the witness never runs ahead of the engine.
+    pub(super) fn tell_witness(&self, name: &Name, state: &Shared) {
+        if let Some(witness) = &self.witness {
             witness.saw(sequence_key(name), state.to_text(name));
         }
     }

@@ -20,6 +20,8 @@ pub enum Mutant {
     LastTickForgotten,
     /// Does not compare what the engine says with what it has said before.
     ForgetsSeen,
+    /// Tells the witness what it is about to write, before the engine has it.
+    WitnessFirst,
 }
 
 impl EngineStore {
